@@ -10,7 +10,7 @@ from torch import Tensor
 SIDE = 28
 
 # The classes in Fashion-MNIST's order, as outlines in a unit square (x to the right, y down).
-# A class is a list of strokes: ("fill" | "cut", outline). "cut" paints background over what lies below.
+# A class is a list of strokes, a kind and an outline each; "cut" paints background over "fill".
 _SLEEVELESS = [(0.32, 0.1), (0.68, 0.1), (0.72, 0.95), (0.28, 0.95)]
 _LONG_SLEEVES = [
     (0.34, 0.1), (0.66, 0.1), (0.85, 0.25), (0.97, 0.85), (0.82, 0.88), (0.72, 0.45),

@@ -1,0 +1,53 @@
+# `make` lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+NOTEBOOK := notebooks/fashion_mnist.ipynb
+
+# The data: FASHION_MNIST_ROOT, else ../shared/data beside the checkout, else data/ (utils' default).
+ifndef FASHION_MNIST_ROOT
+ifneq ($(wildcard ../shared/data/FashionMNIST),)
+FASHION_MNIST_ROOT := $(abspath ../shared/data)
+endif
+endif
+ifdef FASHION_MNIST_ROOT
+export FASHION_MNIST_ROOT
+endif
+
+.PHONY: help report test test-quick lint lab notebook clean
+
+help:
+	@echo "make report      execute the notebook, write report/fashion_mnist.html"
+	@echo "make test        every test: units, nbval on the notebook, lint"
+	@echo "make test-quick  the tests that take under a minute"
+	@echo "make lab         open the notebook in JupyterLab"
+	@echo "make notebook    re-execute the committed notebook in place (maintainers)"
+	@echo "make clean       remove build/ and report/"
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+report: $(READY)
+	$(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook --output-dir build $(NOTEBOOK)
+	$(BIN)/python -m utils.report build/fashion_mnist.ipynb --output report/fashion_mnist.html
+
+test: $(READY) lint
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks tests
+
+test-quick: $(READY) lint
+	$(BIN)/python -m pytest -m "not slow" tests
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+lab: $(READY)
+	$(BIN)/jupyter lab $(NOTEBOOK)
+
+notebook: $(READY)
+	FASHION_MNIST_REQUIRED=1 $(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook --inplace $(NOTEBOOK)
+
+clean:
+	rm -rf build report

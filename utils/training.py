@@ -1,0 +1,149 @@
+"""Train a classifier, keep its history, predict with it. Works for any model of images."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from utils.data import BatchLoader
+
+
+@dataclass
+class History:
+    """What a training run has measured so far; lists grow by one entry an epoch.
+
+    Attributes:
+        num_epochs: how many epochs were asked for.
+        source: where the images come from, "Fashion-MNIST" or "stand-in".
+        step_loss: mean loss of every training batch so far, nats per image.
+        train_loss: mean loss over an epoch's training images, nats per image.
+        train_accuracy: fraction of the training images right. Counted batch by batch just
+            before each step, so early batches count with the weights they met.
+        test_accuracy: fraction of the test images right, after the epoch.
+        seconds: wall time of the epoch, the test images included.
+        interrupted: whether an interrupt ended the run before `num_epochs`.
+    """
+
+    num_epochs: int
+    source: str
+    step_loss: list[float] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)
+    train_accuracy: list[float] = field(default_factory=list)
+    test_accuracy: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    interrupted: bool = False
+
+    def __len__(self) -> int:
+        """How many epochs are complete."""
+        return len(self.test_accuracy)
+
+
+def train(
+    model: nn.Module,
+    train_data: BatchLoader,
+    test_data: BatchLoader,
+    loss_function: Callable[[Tensor, Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+    num_epochs: int,
+    on_epoch: Callable[[History], None] | None = None,
+) -> History:
+    """Train `model` in place and return the history.
+
+    An interrupt (Ctrl-C, or the stop button of a notebook) ends the run early and quietly:
+    the history then holds the complete epochs, and its `interrupted` is true.
+
+    Args:
+        model: maps images (b, 28, 28) to logits (b, num_classes).
+        train_data: batches to learn from.
+        test_data: batches that are only measured, after every epoch.
+        loss_function: maps logits (b, num_classes) and labels (b,) to a mean in nats.
+        optimizer: holds the model's parameters.
+        num_epochs: passes over `train_data`, at least 1.
+        on_epoch: called with the history after every epoch.
+
+    Raises:
+        ValueError: if `num_epochs` is below 1.
+        FloatingPointError: if the loss stops being finite; says at which step.
+    """
+    if num_epochs < 1:
+        raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
+    history = History(num_epochs, train_data.source)
+    try:
+        for _ in range(num_epochs):
+            start = time.perf_counter()
+            losses, correct = _train_epoch(model, train_data, loss_function, optimizer)
+            _check_finite(losses, len(history), len(train_data))
+            accuracy = evaluate(model, test_data)
+            history.step_loss += losses
+            history.train_loss.append(_mean_over_images(losses, train_data))
+            history.train_accuracy.append(correct / train_data.num_images)
+            history.seconds.append(time.perf_counter() - start)
+            history.test_accuracy.append(accuracy)
+            if on_epoch:
+                on_epoch(history)
+    except KeyboardInterrupt:
+        history.interrupted = True
+        print(f"Interrupted after {len(history)} of {num_epochs} epochs; the history keeps them.")
+    return history
+
+
+def _train_epoch(
+    model: nn.Module,
+    train_data: BatchLoader,
+    loss_function: Callable[[Tensor, Tensor], Tensor],
+    optimizer: torch.optim.Optimizer,
+) -> tuple[list[float], int]:
+    """One pass over the data: the loss of every batch, and how many images were right."""
+    model.train()
+    losses, correct = [], []
+    for images, labels in train_data:
+        logits = model(images)
+        loss = loss_function(logits, labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        # Tensors, not numbers: a number would make a GPU wait for every step.
+        losses.append(loss.detach())
+        correct.append((logits.detach().argmax(dim=1) == labels).sum())
+    return torch.stack(losses).tolist(), int(torch.stack(correct).sum())
+
+
+def _check_finite(losses: list[float], epoch: int, steps_per_epoch: int) -> None:
+    """Raise `FloatingPointError` at the first loss of the epoch that is NaN or infinite."""
+    for step, loss in enumerate(losses, start=1):
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"The training loss became {loss} at step {step} of epoch {epoch + 1} "
+                f"(step {epoch * steps_per_epoch + step} in all). A lower learning rate or "
+                "smaller initial weights usually help; then start again from a fresh model."
+            )
+
+
+def _mean_over_images(losses: list[float], data: BatchLoader) -> float:
+    """The mean over images from the means over batches, of which the last may be smaller."""
+    last = data.num_images - (len(data) - 1) * data.batch_size
+    return (sum(losses[:-1]) * data.batch_size + losses[-1] * last) / data.num_images
+
+
+@torch.inference_mode()
+def predict(model: nn.Module, data: BatchLoader) -> Tensor:
+    """The logits (n, num_classes) of all images of a loader that does not shuffle.
+
+    Raises:
+        ValueError: if the loader shuffles: its labels would not line up with the logits.
+    """
+    if data.shuffle:
+        raise ValueError("predict needs a loader with shuffle=False, or labels get mixed up.")
+    model.eval()
+    return torch.cat([model(images) for images, _ in data])
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, data: BatchLoader) -> float:
+    """The fraction of a loader's images whose largest logit is that of their label."""
+    model.eval()
+    correct = [(model(images).argmax(dim=1) == labels).sum() for images, labels in data]
+    return int(torch.stack(correct).sum()) / data.num_images
