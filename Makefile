@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOK := notebooks/fashion_mnist.ipynb
+EXECUTE := $(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook \
+	--ExecutePreprocessor.record_timing=False
 
 # The data: FASHION_MNIST_ROOT, else ../shared/data beside the checkout, else data/ (utils' default).
 ifndef FASHION_MNIST_ROOT
@@ -30,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $@
 
 report: $(READY)
-	$(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook --output-dir build $(NOTEBOOK)
+	$(EXECUTE) --output-dir build $(NOTEBOOK)
 	$(BIN)/python -m utils.report build/fashion_mnist.ipynb --output report/fashion_mnist.html
 
 test: $(READY) lint
@@ -47,7 +49,9 @@ lab: $(READY)
 	$(BIN)/jupyter lab $(NOTEBOOK)
 
 notebook: $(READY)
-	FASHION_MNIST_REQUIRED=1 $(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook --inplace $(NOTEBOOK)
+	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK)
+	$(BIN)/ruff format --quiet $(NOTEBOOK)
+	$(BIN)/python -m utils.notebook docs/training.png
 
 clean:
 	rm -rf build report

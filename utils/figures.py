@@ -54,7 +54,7 @@ def _titled(figure: Figure, title: str, source: str) -> None:
 
 
 def _show_image(axes: Axes, image: Tensor, title: str = "") -> None:
-    axes.imshow(image.cpu(), vmin=0, vmax=255)
+    axes.imshow(image.cpu().numpy(), vmin=0, vmax=255)
     axes.set_axis_off()
     axes.set_title(title, fontsize=9.5)
 
@@ -156,7 +156,7 @@ def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -
     order = accuracies.argsort(descending=True).tolist()
     figure = _new_figure(3.6)
     axes = figure.subplots()
-    bars = axes.barh([names[i] for i in order], accuracies[order].cpu(), color=BLUE)
+    bars = axes.barh([names[i] for i in order], accuracies[order].cpu().numpy(), color=BLUE)
     axes.bar_label(bars, fmt="{:.1%}", padding=3)
     axes.set_xlim(0, 1.1)
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
@@ -169,7 +169,7 @@ def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -
 
 def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Figure:
     """Draw the counts (num_classes, num_classes): rows are the labels, columns the answers."""
-    share = (confusion / confusion.sum(dim=1, keepdim=True)).cpu()
+    share = (confusion / confusion.sum(dim=1, keepdim=True)).cpu().numpy()
     figure = _new_figure(6.6)
     axes = figure.subplots()
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)

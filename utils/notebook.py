@@ -1,5 +1,10 @@
-"""Read the notebook as what it is: the only source of the model."""
+"""Read the notebook as what it is: the only source of the model.
 
+`python -m utils.notebook FILE` saves the stored figure of the training curves, for the README.
+"""
+
+import base64
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,3 +29,21 @@ def load_definitions(notebook: Path = NOTEBOOK) -> dict[str, Any]:
     for source in tagged_sources("definition", notebook):
         exec(compile(source, str(notebook), "exec"), namespace)
     return namespace
+
+
+def training_curves(notebook: Path = NOTEBOOK) -> bytes:
+    """The PNG of the training curves, from the stored output of the cell tagged `training`.
+
+    Raises:
+        LookupError: if no such cell has a stored figure; re-execute the notebook.
+    """
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if "training" in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output.data["image/png"])
+    raise LookupError(f"{notebook} stores no training curves: run `make notebook`.")
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_bytes(training_curves())
