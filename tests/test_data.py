@@ -1,0 +1,327 @@
+"""Finding, verifying, downloading and serving the data. No test touches the network."""
+
+import errno
+import hashlib
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from utils import data
+from utils.data import REAL, STAND_IN, BatchLoader, DataError, FileFacts, load_fashion_mnist
+from utils.standin import draw_standin
+
+NUM_TRAIN, NUM_TEST = 40, 20
+
+
+def idx(array):
+    """An array of uint8 in the IDX format: magic number, sizes, content."""
+    header = [0x800 + array.ndim, *array.shape]
+    return b"".join(number.to_bytes(4, "big") for number in header) + array.tobytes()
+
+
+def official_files():
+    """A tiny data set under the names of the real one: {file name: content}."""
+    random = np.random.default_rng(0)
+    files = {}
+    for prefix, count in (("train", NUM_TRAIN), ("t10k", NUM_TEST)):
+        images = random.integers(0, 256, (count, 28, 28), dtype=np.uint8)
+        files[f"{prefix}-images-idx3-ubyte"] = idx(images)
+        files[f"{prefix}-labels-idx1-ubyte"] = idx(np.arange(count, dtype=np.uint8) % 10)
+    return files
+
+
+def write_files(root):
+    raw = Path(root) / data.RAW
+    raw.mkdir(parents=True)
+    for name, content in official_files().items():
+        (raw / name).write_bytes(content)
+    return raw
+
+
+class Download:
+    """Stands for torchvision's class: writes the files, or fails as it is told to."""
+
+    def __init__(self, error=None):
+        self.error, self.calls = error, 0
+
+    def __call__(self, root, download):
+        assert download
+        self.calls += 1
+        raw = write_files(root)
+        (raw / "train-images-idx3-ubyte.gz").write_bytes(b"archive")
+        if self.error:
+            (raw / "t10k-images-idx3-ubyte").write_bytes(b"half")
+            raise self.error
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch, tmp_path):
+    """A tiny official data set, no environment, no network, and an empty data/ folder."""
+    facts = {
+        name: FileFacts(int.from_bytes(c[:4], "big"), len(c), hashlib.sha256(c).hexdigest())
+        for name, c in official_files().items()
+    }
+    monkeypatch.setattr(data, "FILES", facts)
+    monkeypatch.setattr(data, "NUM_TRAIN", NUM_TRAIN)
+    monkeypatch.setattr(data, "NUM_TEST", NUM_TEST)
+    monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
+    monkeypatch.delenv("FASHION_MNIST_ROOT", raising=False)
+    monkeypatch.delenv("FASHION_MNIST_REQUIRED", raising=False)
+    set_download(monkeypatch, RuntimeError("Error downloading: no network"))
+
+
+def set_download(monkeypatch, error=None):
+    download = Download(error)
+    monkeypatch.setattr(data.datasets, "FashionMNIST", download)
+    return download
+
+
+class TestWhereTheDataComesFrom:
+    def test_the_named_folder_comes_first(self, monkeypatch, tmp_path):
+        write_files(tmp_path / "named")
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "named"))
+        write_files(data.DATA_FOLDER)
+        (data.DATA_FOLDER / data.RAW / "t10k-labels-idx1-ubyte").write_bytes(b"never read")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_then_the_data_folder_of_the_repository(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
+        write_files(data.DATA_FOLDER)
+        download = set_download(monkeypatch)
+        training, test = load_fashion_mnist(8)
+        assert (training.num_images, test.num_images) == (NUM_TRAIN, NUM_TEST)
+        assert download.calls == 0
+
+    def test_then_a_download_which_is_done_once(self, monkeypatch):
+        download = set_download(monkeypatch)
+        assert load_fashion_mnist(8)[0].source == load_fashion_mnist(8)[1].source == REAL
+        assert download.calls == 1
+        assert sorted(os.listdir(data.DATA_FOLDER / data.RAW)) == sorted(data.FILES)
+
+    def test_and_last_the_stand_in_with_a_warning_that_says_why(self):
+        with pytest.warns(UserWarning, match="STAND-IN.*no data in .*data.*no network"):
+            training, test = load_fashion_mnist(8)
+        assert training.source == test.source == STAND_IN
+        assert (training.num_images, test.num_images) == (NUM_TRAIN, NUM_TEST)
+
+    def test_a_data_folder_that_cannot_be_written_leads_to_the_stand_in(self, monkeypatch):
+        def read_only(*_, **__):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr(Path, "mkdir", read_only)
+        with pytest.warns(UserWarning, match="Read-only file system"):
+            assert load_fashion_mnist(8)[0].source == STAND_IN
+
+    def test_required_data_is_an_error_that_tells_what_to_do(self, monkeypatch):
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "1")
+        with pytest.raises(DataError, match=r"Copy the four official files into .*or set FASHION"):
+            load_fashion_mnist(8)
+
+    def test_required_0_asks_for_nothing(self, monkeypatch):
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "0")
+        with pytest.warns(UserWarning, match="STAND-IN"):
+            load_fashion_mnist(8)
+
+
+class TestBadData:
+    @pytest.mark.parametrize(
+        ("spoil", "problem"),
+        [
+            (lambda content: content[:-5], "is truncated"),
+            (lambda content: b"", "is truncated: 0 of"),
+            (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "is corrupted"),
+            (lambda content: content + b"x", "is corrupted"),
+            (lambda content: b"\0\0\x08\x02" + content[4:], "magic number 0x00000802"),
+            (lambda content: b"\x1f\x8b" + content, "is still compressed with gzip"),
+        ],
+    )
+    @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
+    def test_a_bad_file_is_named_with_its_problem_and_the_remedy(self, name, spoil, problem):
+        file = write_files(data.DATA_FOLDER) / name
+        file.write_bytes(spoil(file.read_bytes()))
+        with pytest.raises(DataError, match=f"{name} .*{problem}.*Delete the FashionMNIST folder"):
+            load_fashion_mnist(8)
+
+    @pytest.mark.parametrize("name", official_files())
+    def test_a_missing_one_of_the_four_is_named(self, name):
+        (write_files(data.DATA_FOLDER) / name).unlink()
+        with pytest.raises(DataError, match=f"lacks {name}"):
+            load_fashion_mnist(8)
+
+    def test_an_unreadable_folder_is_named(self, monkeypatch):
+        def refuse(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        monkeypatch.setattr(data.os, "listdir", refuse)
+        with pytest.raises(DataError, match=r"Cannot read .*raw: Permission denied. Make it"):
+            load_fashion_mnist(8)
+
+    def test_an_unreadable_file_is_named(self, monkeypatch):
+        def refuse(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+        write_files(data.DATA_FOLDER)
+        monkeypatch.setattr(Path, "read_bytes", refuse)
+        with pytest.raises(DataError, match=r"Cannot read .*train-images.*Permission denied"):
+            load_fashion_mnist(8)
+
+
+class TestDownload:
+    def nothing_is_left(self):
+        left = {path.name for path in data.DATA_FOLDER.rglob("*")}
+        return left <= {".download.lock"}
+
+    def test_a_full_disk_is_an_error_and_leaves_nothing(self, monkeypatch):
+        set_download(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
+        with pytest.raises(DataError, match=r"The disk is full.*90 MB"):
+            load_fashion_mnist(8)
+        assert self.nothing_is_left()
+
+    def test_an_interrupt_goes_through_and_leaves_nothing(self, monkeypatch):
+        set_download(monkeypatch, KeyboardInterrupt())
+        with pytest.raises(KeyboardInterrupt):
+            load_fashion_mnist(8)
+        assert self.nothing_is_left()
+
+    def test_what_a_killed_process_left_is_never_used_and_is_removed(self, monkeypatch):
+        write_files(data.DATA_FOLDER / ".download-killed")
+        download = set_download(monkeypatch)
+        assert load_fashion_mnist(8)[0].source == REAL
+        assert download.calls == 1
+        assert not (data.DATA_FOLDER / ".download-killed").exists()
+
+    def test_two_processes_share_one_download(self, monkeypatch, tmp_path):
+        def slow_download(root, download):
+            with open(tmp_path / "downloads", "a") as log:
+                log.write("x")
+            time.sleep(0.5)
+            write_files(root)
+
+        def load(results):
+            results.put(load_fashion_mnist(8)[1].source)
+
+        monkeypatch.setattr(data.datasets, "FashionMNIST", slow_download)
+        context = multiprocessing.get_context("fork")
+        results = context.SimpleQueue()
+        processes = [context.Process(target=load, args=(results,)) for _ in range(2)]
+        for process in processes:
+            process.start()
+        for process in processes:
+            process.join(timeout=30)
+        assert [process.exitcode for process in processes] == [0, 0]
+        assert [results.get(), results.get()] == [REAL, REAL]
+        assert (tmp_path / "downloads").read_text() == "x"
+
+
+class TestBadArguments:
+    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "512"])
+    def test_a_batch_size_that_is_no_positive_integer(self, batch_size):
+        with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
+            load_fashion_mnist(batch_size)
+
+    @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+    def test_a_device_that_does_not_exist(self, device):
+        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
+            load_fashion_mnist(8, device)
+
+    @pytest.mark.parametrize("validation", [-1, NUM_TRAIN, 0.1])
+    def test_a_validation_set_that_cannot_be_cut(self, validation):
+        with pytest.raises(ValueError, match="validation must be 0 to 39"):
+            load_fashion_mnist(8, validation=validation)
+
+
+class TestValidation:
+    def test_the_test_files_are_never_opened(self):
+        raw = write_files(data.DATA_FOLDER)
+        for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
+            (raw / name).write_bytes(b"reading this would be an error")
+        training, held_out = load_fashion_mnist(8, validation=10)
+        assert (training.num_images, held_out.num_images) == (NUM_TRAIN - 10, 10)
+
+    def test_the_same_images_are_held_out_each_time_and_none_is_in_both(self):
+        write_files(data.DATA_FOLDER)
+        training, held_out = load_fashion_mnist(8, validation=10)
+        torch.manual_seed(123)
+        torch.testing.assert_close(load_fashion_mnist(8, validation=10)[1].images, held_out.images)
+        together = torch.cat([training.images, held_out.images]).flatten(1)
+        assert len(together.unique(dim=0)) == NUM_TRAIN
+
+
+class TestBatchLoader:
+    @pytest.fixture
+    def images(self):
+        """Images that carry their own label in every pixel."""
+        return torch.arange(10, dtype=torch.uint8)[:, None, None].expand(10, 28, 28)
+
+    @pytest.fixture
+    def shuffled(self, images):
+        return BatchLoader(images, torch.arange(10), 4, mean=0.0, std=1 / 255, shuffle=True)
+
+    def test_the_last_batch_is_what_is_left(self, shuffled):
+        assert [tuple(images.shape) for images, _ in shuffled] == [
+            (4, 28, 28), (4, 28, 28), (2, 28, 28),
+        ]  # fmt: skip
+        assert len(shuffled) == 3
+        assert shuffled.num_images == 10
+
+    def test_types_are_float_images_and_integer_labels(self, shuffled):
+        images, labels = next(iter(shuffled))
+        assert (images.dtype, labels.dtype) == (torch.float32, torch.int64)
+
+    def test_an_epoch_shows_each_image_once_with_its_own_label(self, shuffled):
+        seen = []
+        for images, labels in shuffled:
+            torch.testing.assert_close(images[:, 13, 13], labels.float())
+            seen += labels.tolist()
+        assert sorted(seen) == list(range(10))
+
+    def test_the_seed_fixes_the_order_and_epochs_differ(self, shuffled):
+        def epoch():
+            return torch.cat([labels for _, labels in shuffled]).tolist()
+
+        torch.manual_seed(5)
+        first, second = epoch(), epoch()
+        torch.manual_seed(5)
+        assert epoch() == first
+        assert second != first
+
+    def test_without_shuffling_the_order_stays(self, images):
+        loader = BatchLoader(images, torch.arange(10), 4, mean=0.0, std=1.0)
+        assert torch.cat([labels for _, labels in loader]).tolist() == list(range(10))
+
+    def test_pixels_are_normalised_over_the_training_images(self):
+        write_files(data.DATA_FOLDER)
+        training, _ = load_fashion_mnist(8)
+        pixels = np.concatenate([images.numpy() for images, _ in training]).astype(np.float64)
+        assert pixels.mean() == pytest.approx(0, abs=1e-5)
+        assert pixels.std() == pytest.approx(1, abs=1e-5)
+
+
+class TestStandIn:
+    def test_the_seed_fixes_the_images(self, drawn):
+        again, labels = draw_standin(3000, seed=0)
+        assert torch.equal(again, drawn[0])
+        assert torch.equal(labels, drawn[1])
+        assert not torch.equal(draw_standin(3000, seed=1)[0], drawn[0])
+
+    def test_it_has_the_types_and_the_class_shares_of_the_real_one(self, drawn):
+        images, labels = drawn
+        assert (images.dtype, tuple(images.shape)) == (torch.uint8, (3000, 28, 28))
+        assert labels.bincount().tolist() == [300] * 10
+
+
+@pytest.mark.skipif("FASHION_MNIST_ROOT" not in os.environ, reason="FASHION_MNIST_ROOT is not set")
+def test_the_real_data_is_what_the_paper_describes(monkeypatch):
+    monkeypatch.undo()
+    training, test = load_fashion_mnist()
+    assert training.source == REAL
+    assert training.labels.bincount().tolist() == [6000] * 10
+    assert test.labels.bincount().tolist() == [1000] * 10
+    pixels = training.images.numpy() / np.float32(255)
+    assert training.mean == pytest.approx(pixels.mean(dtype=np.float64), rel=1e-5)
+    assert training.std == pytest.approx(pixels.std(dtype=np.float64), rel=1e-5)
