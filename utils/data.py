@@ -205,8 +205,6 @@ def _find_data() -> Path | None:
     try:
         _download(DATA_FOLDER)
         return DATA_FOLDER
-    except DataError:
-        raise
     # torchvision raises RuntimeError once its mirrors have failed; the others cut in earlier.
     except (RuntimeError, OSError, HTTPException) as error:
         reason = " ".join(str(error).split())[:200]
