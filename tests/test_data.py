@@ -18,13 +18,13 @@ from utils.standin import draw_standin
 NUM_TRAIN, NUM_TEST = 40, 20
 
 
-def idx(array):
+def idx(array: np.ndarray) -> bytes:
     """An array of uint8 in the IDX format: magic number, sizes, content."""
     header = [0x800 + array.ndim, *array.shape]
     return b"".join(number.to_bytes(4, "big") for number in header) + array.tobytes()
 
 
-def official_files():
+def official_files() -> dict[str, bytes]:
     """A tiny data set under the names of the real one: {file name: content}."""
     random = np.random.default_rng(0)
     files = {}
@@ -35,7 +35,7 @@ def official_files():
     return files
 
 
-def write_files(root):
+def write_files(root: str | Path) -> Path:
     raw = Path(root) / data.RAW
     raw.mkdir(parents=True)
     for name, content in official_files().items():
@@ -46,10 +46,10 @@ def write_files(root):
 class Download:
     """Stands for torchvision's class: writes the files, or fails as it is told to."""
 
-    def __init__(self, error=None):
+    def __init__(self, error: BaseException | None = None) -> None:
         self.error, self.calls = error, 0
 
-    def __call__(self, root, download):
+    def __call__(self, root: str, download: bool) -> None:
         assert download
         self.calls += 1
         raw = write_files(root)
@@ -60,7 +60,7 @@ class Download:
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch, tmp_path):
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny official data set, no environment, no network, and an empty data/ folder."""
     facts = {
         name: FileFacts(int.from_bytes(c[:4], "big"), len(c), hashlib.sha256(c).hexdigest())
@@ -75,10 +75,25 @@ def tiny(monkeypatch, tmp_path):
     set_download(monkeypatch, RuntimeError("Error downloading: no network"))
 
 
-def set_download(monkeypatch, error=None):
+def set_download(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> Download:
     download = Download(error)
     monkeypatch.setattr(data.datasets, "FashionMNIST", download)
     return download
+
+
+@pytest.fixture
+def real_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """The folder that FASHION_MNIST_ROOT named when the tests started, in use again."""
+    monkeypatch.undo()
+    root = os.environ.get("FASHION_MNIST_ROOT")
+    if not root:
+        pytest.skip("FASHION_MNIST_ROOT is not set")
+    missing = [name for name in data.FILES if not (Path(root) / data.RAW / name).is_file()]
+    if missing:
+        pytest.skip(f"FASHION_MNIST_ROOT lacks {', '.join(missing)}")
+    monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
+    set_download(monkeypatch, RuntimeError("the real data is there, yet it was downloaded"))
+    return Path(root)
 
 
 class TestWhereTheDataComesFrom:
@@ -108,6 +123,11 @@ class TestWhereTheDataComesFrom:
             training, test = load_fashion_mnist(8)
         assert training.source == test.source == STAND_IN
         assert (training.num_images, test.num_images) == (NUM_TRAIN, NUM_TEST)
+
+    def test_the_warning_points_at_the_line_that_loads(self):
+        with pytest.warns(UserWarning, match="STAND-IN") as warned:
+            load_fashion_mnist(8)
+        assert warned[0].filename == __file__
 
     def test_a_data_folder_that_cannot_be_written_leads_to_the_stand_in(self, monkeypatch):
         def read_only(*_, **__):
@@ -153,6 +173,13 @@ class TestBadData:
         with pytest.raises(DataError, match=f"lacks {name}"):
             load_fashion_mnist(8)
 
+    def test_archives_that_were_never_unpacked_are_no_data(self):
+        raw = write_files(data.DATA_FOLDER)
+        for file in raw.iterdir():
+            file.rename(file.with_name(file.name + ".gz"))
+        with pytest.raises(DataError, match="lacks t10k-images-idx3-ubyte, "):
+            load_fashion_mnist(8)
+
     def test_an_unreadable_folder_is_named(self, monkeypatch):
         def refuse(path):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
@@ -182,6 +209,21 @@ class TestDownload:
             load_fashion_mnist(8)
         assert self.nothing_is_left()
 
+    def test_a_disk_that_is_full_before_the_download_starts_is_an_error(self, monkeypatch):
+        def full(*_, **__):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(data.tempfile, "TemporaryDirectory", full)
+        with pytest.raises(DataError, match="The disk is full"):
+            load_fashion_mnist(8)
+
+    @pytest.mark.parametrize("error", [RuntimeError("no mirror"), TimeoutError("timed out")])
+    def test_a_failure_half_way_leads_to_the_stand_in_and_leaves_nothing(self, monkeypatch, error):
+        set_download(monkeypatch, error)
+        with pytest.warns(UserWarning, match=f"STAND-IN.*download failed .{error}"):
+            assert load_fashion_mnist(8)[0].source == STAND_IN
+        assert self.nothing_is_left()
+
     def test_an_interrupt_goes_through_and_leaves_nothing(self, monkeypatch):
         set_download(monkeypatch, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
@@ -189,6 +231,9 @@ class TestDownload:
         assert self.nothing_is_left()
 
     def test_what_a_killed_process_left_is_never_used_and_is_removed(self, monkeypatch):
+        write_files(data.DATA_FOLDER / ".download-killed")
+        with pytest.warns(UserWarning, match="STAND-IN"):
+            assert load_fashion_mnist(8)[0].source == STAND_IN
         write_files(data.DATA_FOLDER / ".download-killed")
         download = set_download(monkeypatch)
         assert load_fashion_mnist(8)[0].source == REAL
@@ -203,18 +248,20 @@ class TestDownload:
             write_files(root)
 
         def load(results):
-            results.put(load_fashion_mnist(8)[1].source)
+            start.wait(timeout=30)
+            training, test = load_fashion_mnist(8)
+            results.put((training.source, training.num_images, test.num_images))
 
         monkeypatch.setattr(data.datasets, "FashionMNIST", slow_download)
         context = multiprocessing.get_context("fork")
-        results = context.SimpleQueue()
+        results, start = context.SimpleQueue(), context.Barrier(2)
         processes = [context.Process(target=load, args=(results,)) for _ in range(2)]
         for process in processes:
             process.start()
         for process in processes:
             process.join(timeout=30)
         assert [process.exitcode for process in processes] == [0, 0]
-        assert [results.get(), results.get()] == [REAL, REAL]
+        assert [results.get(), results.get()] == [(REAL, NUM_TRAIN, NUM_TEST)] * 2
         assert (tmp_path / "downloads").read_text() == "x"
 
 
@@ -223,25 +270,43 @@ class TestBadArguments:
     def test_a_batch_size_that_is_no_positive_integer(self, batch_size):
         with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
             load_fashion_mnist(batch_size)
+        images, labels = torch.zeros(2, 28, 28, dtype=torch.uint8), torch.zeros(2).long()
+        with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
+            BatchLoader(images, labels, batch_size, mean=0.0, std=1.0)
 
-    @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+    @pytest.mark.parametrize(
+        "device",
+        [
+            "abacus",
+            "cuda:99",
+            pytest.param(
+                "cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is here")
+            ),
+        ],
+    )
     def test_a_device_that_does_not_exist(self, device):
-        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here"):
+        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here.*cpu"):
             load_fashion_mnist(8, device)
 
-    @pytest.mark.parametrize("validation", [-1, NUM_TRAIN, 0.1])
-    def test_a_validation_set_that_cannot_be_cut(self, validation):
-        with pytest.raises(ValueError, match="validation must be 0 to 39"):
+    @pytest.mark.parametrize("validation", [-1, 60_000, 0.1])
+    def test_a_validation_set_that_cannot_be_cut(self, monkeypatch, validation):
+        monkeypatch.setattr(data, "NUM_TRAIN", 60_000)
+        with pytest.raises(ValueError, match=f"must be 0 to 59,999 images, not {validation}"):
             load_fashion_mnist(8, validation=validation)
 
 
 class TestValidation:
-    def test_the_test_files_are_never_opened(self):
+    def test_the_test_files_are_never_opened(self, monkeypatch):
+        opened, read_bytes = [], Path.read_bytes
+        monkeypatch.setattr(
+            Path, "read_bytes", lambda path: opened.append(path.name) or read_bytes(path)
+        )
         raw = write_files(data.DATA_FOLDER)
         for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
             (raw / name).write_bytes(b"reading this would be an error")
         training, held_out = load_fashion_mnist(8, validation=10)
         assert (training.num_images, held_out.num_images) == (NUM_TRAIN - 10, 10)
+        assert sorted(opened) == ["train-images-idx3-ubyte", "train-labels-idx1-ubyte"]
 
     def test_the_same_images_are_held_out_each_time_and_none_is_in_both(self):
         write_files(data.DATA_FOLDER)
@@ -301,6 +366,14 @@ class TestBatchLoader:
         assert pixels.mean() == pytest.approx(0, abs=1e-5)
         assert pixels.std() == pytest.approx(1, abs=1e-5)
 
+    @pytest.mark.parametrize("validation", [0, 10])
+    def test_the_other_images_are_normalised_with_the_training_pixels_too(self, validation):
+        write_files(data.DATA_FOLDER)
+        training, other = load_fashion_mnist(NUM_TRAIN, validation=validation)
+        training_pixels, other_pixels = training.images.numpy() / 255, other.images.numpy() / 255
+        expected = (other_pixels - training_pixels.mean()) / training_pixels.std()
+        np.testing.assert_allclose(next(iter(other))[0].numpy(), expected, atol=1e-5)
+
 
 class TestStandIn:
     def test_the_seed_fixes_the_images(self, drawn):
@@ -314,14 +387,28 @@ class TestStandIn:
         assert (images.dtype, tuple(images.shape)) == (torch.uint8, (3000, 28, 28))
         assert labels.bincount().tolist() == [300] * 10
 
+    def test_each_class_has_a_shape_of_its_own(self, drawn):
+        images, labels = drawn
+        shapes = torch.stack(
+            [images[labels == k].double().mean(dim=0).flatten() for k in range(10)]
+        )
+        gaps = torch.cdist(shapes, shapes) / 28 + torch.eye(10) * 255
+        assert gaps.min() > 8  # grey levels a pixel; new draws of one class lie 4 to 6 apart
 
-@pytest.mark.skipif("FASHION_MNIST_ROOT" not in os.environ, reason="FASHION_MNIST_ROOT is not set")
-def test_the_real_data_is_what_the_paper_describes(monkeypatch):
-    monkeypatch.undo()
+    def test_the_garments_can_be_told_apart(self, drawn):
+        images, labels = drawn
+        shapes = torch.stack([images[labels == k].float().mean(dim=0).flatten() for k in range(10)])
+        unseen, answers = draw_standin(1000, seed=1)
+        nearest = torch.cdist(unseen.flatten(1).float(), shapes).argmin(dim=1)
+        assert (nearest == answers).float().mean() > 0.3  # guessing would reach 0.1
+
+
+def test_the_real_data_is_what_its_authors_describe(real_data):
     training, test = load_fashion_mnist()
-    assert training.source == REAL
+    assert training.source == test.source == REAL
     assert training.labels.bincount().tolist() == [6000] * 10
     assert test.labels.bincount().tolist() == [1000] * 10
+    assert (training.mean, training.std) == pytest.approx((0.2860, 0.3530), abs=5e-5)
     pixels = training.images.numpy() / np.float32(255)
     assert training.mean == pytest.approx(pixels.mean(dtype=np.float64), rel=1e-5)
     assert training.std == pytest.approx(pixels.std(dtype=np.float64), rel=1e-5)

@@ -207,6 +207,11 @@ def _find_data() -> Path | None:
         return DATA_FOLDER
     # torchvision raises RuntimeError once its mirrors have failed; the others cut in earlier.
     except (RuntimeError, OSError, HTTPException) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"The disk is full: Fashion-MNIST needs 90 MB free in {DATA_FOLDER}. Free some, "
+                "or set FASHION_MNIST_ROOT to a folder that holds the data."
+            ) from error
         reason = " ".join(str(error).split())[:200]
         tried.append(f"the download failed ({reason})")
     summary = "; ".join(tried)
@@ -225,17 +230,17 @@ def _find_data() -> Path | None:
 
 
 def _holds_data(folder: Path) -> bool:
-    """Whether the four files are there; some but not all of them is an error."""
+    """Whether the four files are there; a folder that holds something else is an error."""
     try:
-        present = FILES.keys() & set(os.listdir(folder / RAW))
+        listed = set(os.listdir(folder / RAW))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
         raise DataError(_unreadable(folder / RAW, error)) from error
-    missing = sorted(FILES.keys() - present)
-    if present and missing:
+    missing = sorted(FILES.keys() - listed)
+    if listed and missing:
         raise DataError(f"{folder / RAW} lacks {', '.join(missing)}. {_REMEDY}")
-    return bool(present)
+    return not missing
 
 
 def _download(folder: Path) -> None:
@@ -251,16 +256,8 @@ def _download(folder: Path) -> None:
         for leftover in folder.glob(".download-*"):
             shutil.rmtree(leftover)
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as unfinished:
-            try:
-                with _socket_timeout(seconds=30):
-                    datasets.FashionMNIST(unfinished, download=True)
-            except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                    raise DataError(
-                        f"The disk is full: Fashion-MNIST needs 90 MB free in {folder}. Free "
-                        "some, or set FASHION_MNIST_ROOT to a folder that holds the data."
-                    ) from error
-                raise
+            with _socket_timeout(seconds=30):
+                datasets.FashionMNIST(unfinished, download=True)
             for archive in (Path(unfinished) / RAW).glob("*.gz"):
                 archive.unlink()
             (folder / RAW).parent.mkdir(exist_ok=True)
