@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from utils.notebook import NOTEBOOK, training_curves
-from utils.report import final_accuracy, read_executed
+from utils.report import final_accuracy, write_report
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +82,8 @@ def test_the_text_types_no_accuracy(stored):
     assert re.findall(r"\d\d\.\d+ ?%", text) == []
 
 
-def test_the_stored_notebook_can_become_a_report():
-    read_executed(NOTEBOOK)
+def test_the_stored_notebook_can_become_a_report(tmp_path):
+    assert write_report(NOTEBOOK, tmp_path / "report.html").startswith("test accuracy: ")
 
 
 def test_the_readme_shows_the_stored_training_curves():

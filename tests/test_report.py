@@ -37,10 +37,10 @@ def test_an_executed_notebook_becomes_html_and_its_accuracy_is_the_last_line(sou
 @pytest.mark.parametrize(
     ("notebook", "message"),
     [
-        (executed([], count=None), "code cell 1 was not run"),
+        (executed([], count=None), "Code cell 1 was not run"),
         (
             executed([new_output("error", ename="ValueError", evalue="no", traceback=[])]),
-            "code cell 1 failed with ValueError: no",
+            "Code cell 1 failed with ValueError: no",
         ),
         (executed([]), "No cell tagged final-accuracy"),
     ],

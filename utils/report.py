@@ -6,19 +6,16 @@ import sys
 from pathlib import Path
 
 import nbformat
-from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
-
-class ReportError(Exception):
-    """The notebook cannot become a report; the message says why and what to do."""
+from utils.exporter import ReportError, ReportExporter
 
 
-def read_executed(path: Path) -> NotebookNode:
-    """Read a notebook and make sure that every code cell ran, and none failed.
+def read_notebook(path: Path) -> NotebookNode:
+    """Read a notebook, executed or not.
 
     Raises:
-        ReportError: if the file is missing, no notebook, not executed, or holds an error.
+        ReportError: if the file is missing or no notebook.
     """
     try:
         notebook = nbformat.read(path, as_version=4)
@@ -27,16 +24,6 @@ def read_executed(path: Path) -> NotebookNode:
         raise ReportError(f"Cannot read {path}: {error.strerror}.") from error
     except Exception as error:  # nbformat raises many kinds for the many ways to be no notebook
         raise ReportError(f"{path} is not a Jupyter notebook.") from error
-    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-    for number, cell in enumerate(code, start=1):
-        errors = [output for output in cell.outputs if output.output_type == "error"]
-        if errors:
-            raise ReportError(
-                f"{path}: code cell {number} failed with {errors[0].ename}: {errors[0].evalue}. "
-                "Repair it and run the notebook again."
-            )
-        if cell.execution_count is None:
-            raise ReportError(f"{path}: code cell {number} was not run. Run the notebook first.")
     return notebook
 
 
@@ -55,20 +42,35 @@ def final_accuracy(notebook: NotebookNode) -> str:
     raise ReportError("No cell tagged final-accuracy printed the test accuracy.")
 
 
-def write_report(source: Path, target: Path) -> str:
+def write_report(
+    source: Path, target: Path, *, hide_code: bool = False, allow_errors: bool = False
+) -> str | None:
     """Write the report and return the line with the final accuracy.
 
     The page is written beside `target` and then moved into place, so an existing report
     stays whole whatever happens.
 
+    Args:
+        source: an executed notebook.
+        target: the HTML file; its folder is made if need be.
+        hide_code: leave the code out and keep the text and the outputs.
+        allow_errors: also report a notebook with failed or unexecuted cells: the report lists
+            them at its head. None is returned where no accuracy was printed.
+
     Raises:
         ReportError: if the notebook cannot become a report, or the file cannot be written.
     """
-    notebook = read_executed(source)
-    accuracy = final_accuracy(notebook)
-    page, _ = HTMLExporter(embed_images=True).from_notebook_node(
-        notebook, resources={"metadata": {"name": source.stem}}
-    )
+    notebook = read_notebook(source)
+    exporter = ReportExporter(exclude_input=hide_code, allow_errors=allow_errors)
+    # The name stands in for a title; the path is where embedded pictures lie.
+    names = {"name": source.stem, "path": str(source.parent)}
+    try:
+        page, _ = exporter.from_notebook_node(notebook, resources={"metadata": names})
+        accuracy = final_accuracy(notebook)
+    except ReportError as error:
+        if not allow_errors:
+            raise ReportError(f"{source}: {error}") from None
+        accuracy = None
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,14 +87,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m utils.report", description=__doc__)
     parser.add_argument("notebook", type=Path, help="an executed notebook")
     parser.add_argument("-o", "--output", type=Path, help="default: beside the notebook, .html")
+    parser.add_argument("--hide-code", action="store_true", help="only the text and the outputs")
+    parser.add_argument(
+        "--allow-errors",
+        action="store_true",
+        help="also report a notebook with failed or unexecuted cells, and list them",
+    )
     arguments = parser.parse_args()
     target = arguments.output or arguments.notebook.with_suffix(".html")
     try:
-        accuracy = write_report(arguments.notebook, target)
+        accuracy = write_report(
+            arguments.notebook,
+            target,
+            hide_code=arguments.hide_code,
+            allow_errors=arguments.allow_errors,
+        )
     except ReportError as error:
         sys.exit(f"error: {error}")
     print(f"wrote {target}")
-    print(accuracy)
+    print(accuracy or "test accuracy: not printed")
 
 
 if __name__ == "__main__":

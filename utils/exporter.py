@@ -1,0 +1,282 @@
+"""Turn an executed notebook into a page that needs nothing but a browser: no script, no request.
+
+nbconvert finds the exporter by its entry point: `jupyter nbconvert --to report NOTEBOOK`.
+"""
+
+import re
+from copy import copy
+from html import escape
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from bs4 import BeautifulSoup, Tag
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from math_core import LatexError, LatexToMathML
+from nbconvert import HTMLExporter
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.preprocessors import Preprocessor
+from nbconvert.utils.exceptions import ConversionException
+from nbformat import NotebookNode
+from pygments.formatters import HtmlFormatter
+from traitlets import Bool, default
+from traitlets.config import Config
+
+# Pygments' styles whose colours all reach a contrast of 4.5 on the code's background.
+LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
+
+# What a notebook's own HTML may bring along: other elements go, and some with their text.
+KEPT = re.compile(
+    "a|abbr|b|blockquote|br|caption|code|d[dlt]|del|details|div|em|fig(caption|ure)|h[1-6r]|i|img|"
+    "ins|kbd|li|mark|[ou]l|p|pre|q|s|samp|section|small|span|strong|su[bp]|summary|u|var|"
+    "table|tbody|t[dhr]|tfoot|thead"
+)
+DROPPED = ["script", "style", "template", "iframe", "object", "embed", "audio", "video", "title"]
+KEPT_ATTRIBUTES = {
+    *("class", "href", "id", "title", "open", "start", "src", "alt", "width", "height"),
+    *("style", "colspan", "rowspan", "scope"),
+}
+
+
+class ReportError(ConversionException):
+    """The notebook cannot become a report; the message says why and what to do."""
+
+
+class FindProblems(Preprocessor):
+    """Number the code cells and list those that failed or were not run; comes after `--execute`."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Raise `ReportError` at the first problem, unless the exporter allows errors."""
+        code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
+        for number, cell in enumerate(code, start=1):
+            cell.metadata["number"] = number
+        problems = {cell.metadata.number: problem for cell in code if (problem := _problem(cell))}
+        if problems and not self.parent.allow_errors:
+            number, problem = next(iter(problems.items()))
+            raise ReportError(
+                f"Code cell {number} {problem}. Run the whole notebook without an error first."
+            )
+        return nb, resources | {"problems": problems}
+
+
+def _problem(cell: NotebookNode) -> str:
+    """What went wrong with a code cell, in a few words; empty if nothing did."""
+    for output in cell.outputs:
+        if output.output_type == "error":
+            return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
+    return "" if cell.execution_count else "was not run"
+
+
+class MathRenderer(IPythonRenderer):
+    """Marks formulas in the HTML that comes from Markdown, for `_set_formulas`."""
+
+    def inline_math(self, body: str) -> str:
+        return f'<span class="formula">{self.escape_html(body)}</span>'
+
+    def block_math(self, body: str) -> str:
+        return f'<span class="formula display">{self.escape_html(body)}</span>'
+
+    def inline_html(self, html: str) -> str:
+        # nbconvert would look for pictures in each tag alone, and close it at once.
+        return super().inline_html(html) if html.startswith("<img") else html
+
+    def latex_environment(self, name: str, body: str) -> str:
+        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+
+
+class ReportExporter(HTMLExporter):
+    """An accessible page in one file, from the template in `utils/templates/report`.
+
+    Two tags fill the head of the page: the table that a cell tagged `facts` shows, and the
+    line that the cell tagged `final-accuracy` prints. Cells tagged `check` come folded.
+    """
+
+    export_from_notebook = "Report"
+    allow_errors = Bool(
+        False, help="Also report a notebook with failed or unexecuted cells, and list them."
+    ).tag(config=True)
+
+    @default("template_name")
+    def _template_name_default(self) -> str:
+        return "report"
+
+    @default("extra_template_basedirs")
+    def _default_extra_template_basedirs(self) -> list[str]:
+        return [str(Path(__file__).with_name("templates"))]
+
+    @property
+    def default_config(self) -> Config:
+        """The defaults of nbconvert for HTML, without what needs a script."""
+        kinds = ["text/html", "text/markdown", "text/latex"]
+        kinds += ["image/svg+xml", "image/png", "image/jpeg", "text/plain"]
+        config = super().default_config.copy()
+        config.NbConvertBase.display_data_priority = kinds
+        config.HTMLExporter.embed_images = True
+        config.CoalesceStreamsPreprocessor.enabled = True
+        return config
+
+    def _init_preprocessors(self) -> None:
+        super()._init_preprocessors()
+        self.register_preprocessor(FindProblems, enabled=True)
+
+    @pass_context
+    def markdown2html(self, context: Context, source: str) -> str:
+        """Turn Markdown into HTML with its formulas marked, for `_set_formulas`."""
+        renderer = MathRenderer(
+            escape=False,
+            attachments=context.get("cell", {}).get("attachments", {}),
+            embed_images=self.embed_images,
+            path=context.get("resources", {}).get("metadata", {}).get("path", ""),
+            exclude_anchor_links=True,
+        )
+        return MarkdownWithMath(renderer=renderer).render(source)
+
+    def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
+        resources = super()._init_resources(resources)
+        light, dark = (HtmlFormatter(style=style) for style in (LIGHT_CODE, DARK_CODE))
+        resources["highlight_css"] = (
+            f"{light.get_style_defs('.highlight')}\n"
+            "@media screen and (prefers-color-scheme: dark) {\n"
+            f"{dark.get_style_defs('.highlight')}\n}}"
+        )
+        return resources
+
+    def from_notebook_node(
+        self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: object
+    ) -> tuple[str, dict[str, Any]]:
+        """Return the finished page and nbconvert's resources.
+
+        Raises:
+            ReportError: if a cell failed or was not run, unless `allow_errors`.
+        """
+        html, resources = super().from_notebook_node(nb, resources, **kw)
+        page = BeautifulSoup(html, "html.parser")
+        _clean(page.main)
+        _set_formulas(page)
+        _label_tables(page)
+        for code in page.select("pre"):
+            code["tabindex"] = "0"
+        _fill_head(page, resources["problems"])
+        _order_headings(page)
+        return str(page), resources
+
+
+def _clean(content: Tag) -> None:
+    """Drop what the notebook's own HTML may not bring along, so that nothing runs or loads."""
+    for element in content.find_all(DROPPED):
+        element.decompose()
+    for element in content.find_all(True):
+        if not KEPT.fullmatch(element.name):
+            element.unwrap()
+            continue
+        for name in element.attrs.keys() - KEPT_ATTRIBUTES:
+            del element[name]
+        # Alignment is the one style that Markdown's tables need.
+        if "style" in element.attrs and not re.fullmatch(r"text-align: ?\w+;?", element["style"]):
+            del element["style"]
+        if not re.match(r"(?i)https?:|mailto:|#|[^:]*$", element.get("href", "").strip()):
+            del element["href"]
+        if element.name == "img" and not element.get("src", "").startswith("data:image/"):
+            element.replace_with(f"[picture not embedded: {element.get('src', '')}]")
+
+
+def _set_formulas(page: BeautifulSoup) -> None:
+    """Turn the formulas that `MathRenderer` marked into MathML."""
+    for formula in page.main.select("span.formula"):
+        latex, display = formula.get_text(), "display" in formula["class"]
+        try:
+            # Browsers break no formula, but those set apart by wide spaces may wrap.
+            parts = [_mathml(part, display) for part in re.split(r"(?:\\qquad\s*)+", latex)]
+        except LatexError:
+            try:
+                parts = [_mathml(latex, display)]
+            except LatexError:  # a command that is none: show what was written
+                formula.name = "code"
+                continue
+        formula.clear()
+        formula.extend(parts)
+        if display:
+            formula["tabindex"] = "0"  # a keyboard can then scroll it
+        else:
+            formula.unwrap()
+
+
+def _mathml(latex: str, display: bool) -> BeautifulSoup:
+    converter = LatexToMathML(fancy_error=False)
+    mathml = converter.convert_with_local_state(latex, displaystyle=display)
+    return BeautifulSoup(mathml, "html.parser")
+
+
+def _label_tables(page: BeautifulSoup) -> None:
+    """Say which cells are headers, and let wide tables scroll on their own."""
+    for table in page.select("table"):
+        for cell in table.select("thead th"):
+            if cell.get_text(strip=True):
+                cell["scope"] = "col"
+            else:
+                cell.name = "td"  # an empty header names nothing
+        for row in table.select("tbody tr"):
+            cells = row.find_all(["td", "th"], recursive=False)
+            if len(cells) > 1 and cells[0].get_text(strip=True):
+                cells[0].name, cells[0]["scope"] = "th", "row"
+        table.wrap(page.new_tag("div", attrs={"class": "table", "tabindex": "0"}))
+
+
+def _fill_head(page: BeautifulSoup, problems: dict[int, str]) -> None:
+    """Put the title, the facts of the run, the final accuracy and the problems at the head."""
+    head = page.header
+    title = page.main.h1 or page.new_tag("h1", string=page.title.string)
+    head.append(title.extract())
+    facts = page.new_tag("dl")
+    for row in page.select(".celltag_facts .output tr"):
+        name, *values = row.find_all(["th", "td"])
+        _add_fact(page, facts, name.get_text(), " ".join(v.decode_contents() for v in values))
+    for printed in page.select(".celltag_final-accuracy .output pre"):
+        name, _, value = printed.get_text().strip().partition(": ")
+        _add_fact(page, facts, name, f"<strong>{escape(value)}</strong>")
+    for number, problem in problems.items():
+        link = f'<a href="#code-{number}">code cell {number}</a> {escape(problem)}'
+        _add_fact(page, facts, "problem", link)
+    if facts.contents:
+        head.append(facts)
+
+
+def _add_fact(page: BeautifulSoup, facts: Tag, name: str, html: str) -> None:
+    facts.append(page.new_tag("dt", string=name))
+    value = page.new_tag("dd")
+    value.append(BeautifulSoup(html, "html.parser"))
+    facts.append(value)
+
+
+def _order_headings(page: BeautifulSoup) -> None:
+    """Leave one `h1` and no gap between levels, give each an anchor, list them as contents."""
+    contents, level, anchors = page.new_tag("ol"), 1, set()
+    for heading in page.main.find_all(["h1", "h2", "h3", "h4", "h5", "h6"]):
+        level = min(max(int(heading.name[1]), 2), level + 1)
+        heading.name = f"h{level}"
+        # The anchor that JupyterLab gives it too, so that links within the notebook work here.
+        anchor = heading.get_text().strip().replace(" ", "-")
+        while anchor in anchors:
+            anchor += "-"
+        anchors.add(anchor)
+        heading["id"] = anchor
+        if level > 3:
+            continue
+        entry = page.new_tag("li")
+        link = page.new_tag("a", attrs={"href": f"#{quote(anchor)}"})
+        link.extend(copy(part) for part in heading.contents)
+        entry.append(link)
+        if level == 2 or not contents.contents:
+            contents.append(entry)
+        else:
+            last = contents.contents[-1]
+            if last.ol is None:
+                last.append(page.new_tag("ol"))
+            last.ol.append(entry)
+    if contents.contents:
+        page.nav.append(contents)
+    else:
+        page.nav.decompose()
