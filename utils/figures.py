@@ -1,10 +1,17 @@
-"""The figures of the notebook, in one style: readable at its width, safe for colour blindness."""
+"""The figures of the notebook, in one style: readable at its width, safe for colour blindness.
 
+Every figure describes itself in words, its main finding included: the report reads them out.
+"""
+
+import sys
+import time
 from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from IPython import get_ipython
+from IPython.core.pylabtools import retina_figure
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -15,8 +22,9 @@ from torch import Tensor
 from utils.data import STAND_IN
 from utils.training import History
 
-# Okabe and Ito's colours, which stay apart for all common kinds of colour blindness.
-BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#595959"
+# Okabe and Ito's colours, which stay apart for all common kinds of colour blindness; their
+# vermilion darkened, so that each reaches a contrast of 5 on white and may colour text.
+BLUE, ORANGE, GREY = "#0072B2", "#B34F00", "#595959"
 WIDTH = 8.0  # inches: a figure fills the notebook's column
 
 
@@ -36,21 +44,36 @@ def use_style() -> None:
             "lines.linewidth": 2,
         }
     )
-    if get_ipython():
+    shell = get_ipython()
+    if shell:
         set_matplotlib_formats("retina")  # two pixels a point: sharp on dense screens
+        shell.display_formatter.formatters["image/png"].for_type(DescribedFigure, _described_png)
 
 
-def _new_figure(height: float) -> Figure:
+class DescribedFigure(Figure):
+    """A figure with an alternative text: what it shows, and its main finding."""
+
+    alt = ""
+
+
+def _described_png(figure: DescribedFigure) -> tuple[str, dict[str, int | str]]:
+    """The picture for the notebook, and its metadata, among them the alternative text."""
+    png, metadata = retina_figure(figure, base64=True, bbox_inches="tight")
+    return png, metadata | {"alt": figure.alt}
+
+
+def _new_figure(height: float) -> DescribedFigure:
     """A figure of the notebook's width that appears where it is returned, and only there."""
-    figure = plt.figure(figsize=(WIDTH, height), layout="constrained")
+    figure = plt.figure(figsize=(WIDTH, height), layout="constrained", FigureClass=DescribedFigure)
     plt.close(figure)  # or the inline backend would show it a second time
     return figure
 
 
-def _titled(figure: Figure, title: str, source: str) -> None:
-    """Set the title; where the images are drawn ones, say so in every figure."""
+def _titled(figure: DescribedFigure, title: str, source: str, alt: str) -> None:
+    """Set title and alternative text; where the images are drawn ones, both say so."""
     note = "  (STAND-IN, not Fashion-MNIST)" if source == STAND_IN else ""
     figure.suptitle(title + note, fontsize=12)
+    figure.alt = " ".join(f"{title}{note}. {alt}".split())
 
 
 def _show_image(axes: Axes, image: Tensor, title: str = "") -> None:
@@ -71,7 +94,8 @@ def plot_images(
         axes.set_axis_off()
     for axes, image, text in zip(grid.flat, images, titles, strict=False):
         _show_image(axes, image, text)
-    _titled(figure, title, source)
+    shown = "; ".join(text.replace("\n", ", ") for text in titles)
+    _titled(figure, title, source, f"{len(images)} pictures in rows of {columns}: {shown}.")
     return figure
 
 
@@ -92,7 +116,15 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
     for number, axes in enumerate(grid.flat):
         _show_image(axes, patches[number].reshape(patch_size, patch_size), f"patch {number}")
     _show_image(right.subplots(), rebuilt, "put back together")
-    _titled(figure, "An image, its patches, and the image again", source)
+    same = "equals" if torch.equal(image, rebuilt) else "differs from"
+    _titled(
+        figure,
+        "An image, its patches, and the image again",
+        source,
+        f"The image, {tuple(image.shape)} pixels, is cut into {len(patches)} patches of "
+        f"{patch_size} x {patch_size} pixels, {per_side} in a row; put back together, it {same} "
+        "the original.",
+    )
     return figure
 
 
@@ -106,49 +138,122 @@ def plot_history(history: History) -> Figure:
     loss.plot(steps, history.step_loss, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
     middles = [epoch + 0.5 for epoch in range(done)]
     loss.plot(middles, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
+    loss.set(title="Training loss", xlabel="epochs", ylabel="cross entropy (nats per image)")
+    loss.set_xlim(0, history.num_epochs * 1.02)
     # The first steps fall from ln 10; what matters happens well below it.
     loss.set_ylim(0, 1.2)
-    loss.set(title="Training loss", xlabel="epochs", ylabel="cross entropy (nats per image)")
-    loss.legend(frameon=False)
+    loss.legend(frameon=False, loc="upper right")
 
     epochs = range(1, done + 1)
-    lines = (
-        ("training (running)", history.train_accuracy, "s--", ORANGE),
-        ("test (after the epoch)", history.test_accuracy, "o-", BLUE),
-    )
-    for name, values, style, color in lines:
-        accuracy.plot(epochs, values, style, color=color, label=name)
-    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=1))
+    accuracy.plot(epochs, history.train_accuracy, "s--", color=ORANGE)
+    accuracy.plot(epochs, history.test_accuracy, "o-", color=BLUE)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right")
-    accuracy.legend(frameon=False, loc="lower right")
+    accuracy.set_xlim(0, history.num_epochs * 1.3)  # room for the labels
+    if done:
+        accuracy.margins(y=0.25)
+        ends = {"training": (history.train_accuracy, ORANGE), "test": (history.test_accuracy, BLUE)}
+        _label_ends(accuracy, done, ends)
+    else:
+        accuracy.set_ylim(0, 1)
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    accuracy.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5], min_n_ticks=3))
     for axes in (loss, accuracy):
-        axes.set_xlim(0, history.num_epochs + 0.3)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    _titled(figure, f"After {done} of {history.num_epochs} epochs", history.source)
+        axes.set_xticks(range(0, history.num_epochs + 1, -(-history.num_epochs // 10)))
+    _titled(figure, f"After {done} of {history.num_epochs} epochs", history.source, _story(history))
     return figure
 
 
-class LiveHistory:
-    """Show the history while a model trains: one figure, redrawn in place after every epoch.
+def _label_ends(axes: Axes, x: float, lines: dict[str, tuple[Sequence[float], str]]) -> None:
+    """Write the name and the last value of two lines at their ends, the upper one higher up."""
+    falling = sorted(lines.items(), key=lambda line: -line[1][0][-1])
+    for (name, (values, color)), position in zip(falling, ("bottom", "top"), strict=True):
+        place = {"xytext": (9, 0), "textcoords": "offset points", "va": position}
+        axes.annotate(f"{name}\n{values[-1]:.1%}", (x, values[-1]), color=color, **place)
 
-    Pass an instance as `on_epoch` of `utils.training.train`. Make a new one for every run.
+
+def _story(history: History) -> str:
+    """The curves in words."""
+    if not len(history):
+        return "Two empty line charts, for the training loss and for both accuracies."
+    best = max(range(len(history)), key=history.test_accuracy.__getitem__)
+    return (
+        "Two line charts. "
+        f"Left, the mean training loss of each epoch: {_from_to(history.train_loss, '.3f')} nats "
+        "per image, with the loss of each batch scattered around it. "
+        f"Right, the accuracy: {_from_to(history.train_accuracy, '.1%')} on the training images "
+        f"and {_from_to(history.test_accuracy, '.1%')} on the test images, where it was highest "
+        f"after epoch {best + 1}, {history.test_accuracy[best]:.1%}."
+    )
+
+
+def _from_to(values: Sequence[float], spec: str) -> str:
+    return f"from {values[0]:{spec}} to {values[-1]:{spec}}"
+
+
+class LiveHistory:
+    """Show a training run while it goes on: a figure redrawn in place after every epoch, and
+    under it a line for each epoch and one for the progress within the epoch.
+
+    In a notebook both are updated through display handles. Elsewhere only the lines are
+    printed, and the progress only to a terminal. Make a new one right before every run.
     """
 
-    def __init__(self) -> None:
-        self._handle = None
+    INTERVAL = 0.2  # seconds between two updates of the progress
 
-    def __call__(self, history: History) -> None:
-        """Redraw the figure and print the epoch's line."""
-        figure = plot_history(history)
-        if self._handle is None:
-            self._handle = display(figure, display_id=True)
-        else:
-            self._handle.update(figure)
-        print(
+    def __init__(self) -> None:
+        self._in_notebook = hasattr(get_ipython(), "kernel")
+        self._figure = self._text = None  # display handles
+        self._lines: list[str] = []
+        self._epoch_start = self._shown = time.perf_counter()
+
+    def on_step(self, history: History, seen: int, num_images: int) -> None:
+        """Update the progress; pass this method as `on_step` of `utils.training.train`.
+
+        On a GPU, steps count when they are sent off, so the speed shown runs a little ahead.
+        """
+        now = time.perf_counter()
+        if now - self._shown < self.INTERVAL:
+            return
+        self._shown = now
+        elapsed = now - self._epoch_start
+        # A complete epoch tells how long one takes, its test included; the first has to guess.
+        seconds = history.seconds or [elapsed * num_images / seen]
+        epochs_left = history.num_epochs - len(history)
+        left = max(epochs_left * sum(seconds) / len(seconds) - elapsed, 0)
+        bar = ("█" * (20 * seen // num_images)).ljust(20, "░")
+        line = (
+            f"epoch {len(history) + 1}: {bar} {seen / num_images:4.0%}, "
+            f"{seen / elapsed:,.0f} images/s, {left:.0f} s left"
+        )
+        if self._in_notebook:
+            self._show(history, line)
+        elif sys.stdout.isatty():
+            print(f"\r{line:<79}", end="", flush=True)
+
+    def on_epoch(self, history: History) -> None:
+        """Redraw the figure, add the epoch's line; pass it as `on_epoch` of `train`."""
+        line = (
             f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, "
             f"accuracy {history.train_accuracy[-1]:.2%} training, "
             f"{history.test_accuracy[-1]:.2%} test, {history.seconds[-1]:.1f} s"
         )
+        self._lines.append(line)
+        if self._in_notebook:
+            self._show(history)
+            self._figure.update(plot_history(history))
+        else:
+            print(f"\r{line:<79}".rstrip() if sys.stdout.isatty() else line)
+        self._epoch_start = time.perf_counter()
+
+    def _show(self, history: History, progress: str = "") -> None:
+        """Show all lines in the notebook, the first time under a figure without curves."""
+        lines = "\n".join([*self._lines, progress]).rstrip()
+        if self._figure is None:
+            self._figure = display(
+                plot_history(History(history.num_epochs, history.source)), display_id=True
+            )
+            self._text = display({"text/plain": lines}, raw=True, display_id=True)
+        self._text.update({"text/plain": lines}, raw=True)
 
 
 def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> Figure:
@@ -163,7 +268,13 @@ def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -
     axes.set_xticks(np.linspace(0, 1, 6))
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("test images of the class that are right")
-    _titled(figure, "Accuracy per class", source)
+    listed = ", ".join(f"{names[i]} {accuracies[i]:.1%}" for i in order)
+    _titled(
+        figure,
+        "Accuracy per class",
+        source,
+        f"Bars, from {names[order[0]]}, the easiest, to {names[order[-1]]}, the hardest: {listed}.",
+    )
     return figure
 
 
@@ -174,12 +285,21 @@ def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Figu
     axes = figure.subplots()
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion.cpu().numpy()):
-        ink = "white" if share[row, column] > 0.5 else "black"
+        ink = "white" if share[row, column] > 0.72 else "black"
         axes.text(column, row, count, ha="center", va="center", color=ink, fontsize=9)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)
     axes.set(xlabel="the network's answer", ylabel="label")
     figure.colorbar(picture, format=PercentFormatter(xmax=1), label="share of the label")
-    _titled(figure, "Confusion matrix: number of test images", source)
+    errors = confusion.clone().fill_diagonal_(0)
+    label, answer = divmod(errors.argmax().item(), len(names))
+    _titled(
+        figure,
+        "Confusion matrix: number of test images",
+        source,
+        f"A table of {len(names)} labels and as many answers. On the diagonal, and so right, are "
+        f"{confusion.trace() / confusion.sum():.1%} of the images. The most frequent mistake "
+        f"takes {names[label]} for {names[answer]}: {errors[label, answer]} images.",
+    )
     return figure

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -49,11 +50,13 @@ def train(
     optimizer: torch.optim.Optimizer,
     num_epochs: int,
     on_epoch: Callable[[History], None] | None = None,
+    on_step: Callable[[History, int, int], None] | None = None,
 ) -> History:
     """Train `model` in place and return the history.
 
     An interrupt (Ctrl-C, or the stop button of a notebook) ends the run early and quietly:
-    the history then holds the complete epochs, and its `interrupted` is true.
+    the history then holds the complete epochs, and its `interrupted` is true. Before the
+    first epoch is complete there is nothing to return, and the interrupt is raised.
 
     Args:
         model: maps images (b, 28, 28) to logits (b, num_classes).
@@ -63,18 +66,22 @@ def train(
         optimizer: holds the model's parameters.
         num_epochs: passes over `train_data`, at least 1.
         on_epoch: called with the history after every epoch.
+        on_step: called after every training step with the history, the number of images of
+            this epoch seen so far, and the number of images of an epoch.
 
     Raises:
         ValueError: if `num_epochs` is below 1.
         FloatingPointError: if the loss stops being finite; says at which step.
+        KeyboardInterrupt: at an interrupt before the first epoch is complete.
     """
     if num_epochs < 1:
         raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
     history = History(num_epochs, train_data.source)
+    step_done = partial(on_step, history) if on_step else None
     try:
         for _ in range(num_epochs):
             start = time.perf_counter()
-            losses, correct = _train_epoch(model, train_data, loss_function, optimizer)
+            losses, correct = _train_epoch(model, train_data, loss_function, optimizer, step_done)
             _check_finite(losses, len(history), len(train_data))
             accuracy = evaluate(model, test_data)
             history.step_loss += losses
@@ -85,6 +92,9 @@ def train(
             if on_epoch:
                 on_epoch(history)
     except KeyboardInterrupt:
+        if len(history) == 0:
+            message = "Interrupted before the first epoch was complete: nothing to keep."
+            raise KeyboardInterrupt(message) from None
         history.interrupted = True
         print(f"Interrupted after {len(history)} of {num_epochs} epochs; the history keeps them.")
     return history
@@ -95,10 +105,11 @@ def _train_epoch(
     train_data: BatchLoader,
     loss_function: Callable[[Tensor, Tensor], Tensor],
     optimizer: torch.optim.Optimizer,
+    step_done: Callable[[int, int], None] | None,
 ) -> tuple[list[float], int]:
     """One pass over the data: the loss of every batch, and how many images were right."""
     model.train()
-    losses, correct = [], []
+    losses, correct, seen = [], [], 0
     for images, labels in train_data:
         logits = model(images)
         loss = loss_function(logits, labels)
@@ -108,6 +119,9 @@ def _train_epoch(
         # Tensors, not numbers: a number would make a GPU wait for every step.
         losses.append(loss.detach())
         correct.append((logits.detach().argmax(dim=1) == labels).sum())
+        if step_done:
+            seen += len(labels)
+            step_done(seen, train_data.num_images)
     return torch.stack(losses).tolist(), int(torch.stack(correct).sum())
 
 
