@@ -159,6 +159,10 @@ class ReportExporter(HTMLExporter):
         _label_tables(page)
         for code in page.select("pre"):
             code["tabindex"] = "0"
+        for figure in page.select("figure"):
+            # Without a script: a box to tick, shown where the screen is narrower than a figure.
+            box = '<label class="full-size"><input type="checkbox"> Full size</label>'
+            figure.append(BeautifulSoup(box, "html.parser"))
         _fill_head(page, resources["problems"])
         _order_headings(page)
         return str(page), resources
@@ -231,7 +235,7 @@ def _fill_head(page: BeautifulSoup, problems: dict[int, str]) -> None:
     title = page.main.h1 or page.new_tag("h1", string=page.title.string)
     head.append(title.extract())
     facts = page.new_tag("dl")
-    for row in page.select(".celltag_facts .output tr"):
+    for row in page.select(".celltag_facts .output tbody tr"):
         name, *values = row.find_all(["th", "td"])
         _add_fact(page, facts, name.get_text(), " ".join(v.decode_contents() for v in values))
     for printed in page.select(".celltag_final-accuracy .output pre"):
