@@ -2,12 +2,14 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from utils.data import BatchLoader
 
@@ -47,10 +49,11 @@ def train(
     train_data: BatchLoader,
     test_data: BatchLoader,
     loss_function: Callable[[Tensor, Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer | Sequence[Optimizer],
     num_epochs: int,
     on_epoch: Callable[[History], None] | None = None,
     on_step: Callable[[History, int, int], None] | None = None,
+    schedulers: Iterable[LRScheduler] = (),
 ) -> History:
     """Train `model` in place and return the history.
 
@@ -63,11 +66,12 @@ def train(
         train_data: batches to learn from.
         test_data: batches that are only measured, after every epoch.
         loss_function: maps logits (b, num_classes) and labels (b,) to a mean in nats.
-        optimizer: holds the model's parameters.
+        optimizer: holds the model's parameters; or several, which share them out.
         num_epochs: passes over `train_data`, at least 1.
         on_epoch: called with the history after every epoch.
         on_step: called after every training step with the history, the number of images of
             this epoch seen so far, and the number of images of an epoch.
+        schedulers: learning-rate schedules, moved on after every training step.
 
     Raises:
         ValueError: if `num_epochs` is below 1.
@@ -78,10 +82,12 @@ def train(
         raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
     history = History(num_epochs, train_data.source)
     step_done = partial(on_step, history) if on_step else None
+    optimizers = [optimizer] if isinstance(optimizer, Optimizer) else optimizer
+    steppers = [*optimizers, *schedulers]
     try:
         for _ in range(num_epochs):
             start = time.perf_counter()
-            losses, correct = _train_epoch(model, train_data, loss_function, optimizer, step_done)
+            losses, correct = _train_epoch(model, train_data, loss_function, steppers, step_done)
             _check_finite(losses, len(history), len(train_data))
             accuracy = evaluate(model, test_data)
             history.step_loss += losses
@@ -104,7 +110,7 @@ def _train_epoch(
     model: nn.Module,
     train_data: BatchLoader,
     loss_function: Callable[[Tensor, Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
+    steppers: Sequence[Optimizer | LRScheduler],
     step_done: Callable[[int, int], None] | None,
 ) -> tuple[list[float], int]:
     """One pass over the data: the loss of every batch, and how many images were right."""
@@ -113,9 +119,10 @@ def _train_epoch(
     for images, labels in train_data:
         logits = model(images)
         loss = loss_function(logits, labels)
-        optimizer.zero_grad()
+        model.zero_grad()
         loss.backward()
-        optimizer.step()
+        for stepper in steppers:
+            stepper.step()
         # Tensors, not numbers: a number would make a GPU wait for every step.
         losses.append(loss.detach())
         correct.append((logits.detach().argmax(dim=1) == labels).sum())

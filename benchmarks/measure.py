@@ -1,0 +1,89 @@
+"""What the benchmarks share: the machine in words, and fair timings of several candidates."""
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from utils.data import BatchLoader, load_fashion_mnist
+
+NUM_TRAIN, NUM_TEST = 60_000, 10_000
+
+
+def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
+    """Both loaders of Fashion-MNIST, cut to a share of their images; repeated if above 1."""
+    train_data, test_data = load_fashion_mnist(512, device)
+    if share != 1:
+        _resize(train_data, round(share * NUM_TRAIN))
+        _resize(test_data, round(share * NUM_TEST))
+    return train_data, test_data
+
+
+def _resize(data: BatchLoader, num_images: int) -> None:
+    index = torch.arange(num_images, device=data.labels.device) % data.num_images
+    data.images, data.labels = data.images[index], data.labels[index]
+
+
+def machine() -> str:
+    """The machine in one line: processor, cores, torch, threads, and the GPU if there is one."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        name = models[0].split(":")[1].strip() if models else name
+    parts = [
+        f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+    ]
+    if torch.cuda.is_available():
+        parts.append(torch.cuda.get_device_name())
+    return "; ".join(parts)
+
+
+def timed(action: Callable[[], object], device: str | torch.device = "cpu") -> float:
+    """Seconds that `action` takes, the work it leaves on a GPU included."""
+    start = time.perf_counter()
+    action()
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def alternate(actions: dict[str, Callable[[int], float]], repeats: int) -> dict[str, list[float]]:
+    """Run all actions in turn, `repeats` times, and return the seconds of each.
+
+    Taking turns lets a slow minute of the machine hit all of them alike. Each action is given
+    the number of the round and returns its own seconds; round 0, a warm-up, is not counted.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for number in range(repeats + 1):
+        for name, action in actions.items():
+            taken = action(number)
+            if number:
+                seconds[name].append(taken)
+                print(f"  round {number} of {repeats}: {name} {taken:.3g} s", flush=True)
+    return seconds
+
+
+def spread(values: Sequence[float], unit: str = "s") -> str:
+    """The median and the range of some measurements, in words."""
+    return (
+        f"median {statistics.median(values):.4g} {unit} "
+        f"({min(values):.4g} to {max(values):.4g}, {len(values)} runs)"
+    )
+
+
+def times_faster(
+    seconds: dict[str, list[float]], ours: str, peers: Sequence[str]
+) -> tuple[float, list[float]]:
+    """How many times faster `ours` is than the fastest of `peers`: median and each round's ratio.
+
+    A round's runs lie next to one another in time, so the ratio is taken round by round.
+    """
+    fastest = min(peers, key=lambda peer: statistics.median(seconds[peer]))
+    ratios = [peer / mine for peer, mine in zip(seconds[fastest], seconds[ours], strict=True)]
+    return statistics.median(ratios), ratios

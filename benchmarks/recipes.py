@@ -1,0 +1,150 @@
+"""Every model that is measured: the notebook's two, the steps between them, and a larger one.
+
+The notebook is the only source of models and optimisers. A recipe says which of its parts are
+put together, at which sizes and rates, so that one ingredient at a time can be changed.
+"""
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from utils.notebook import load_definitions
+
+NOTEBOOK = load_definitions()
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one model is made of, and how it is trained.
+
+    Attributes:
+        patch_size, dim, token_hidden, channel_hidden, depth: the sizes, as in the notebook.
+        learning_rate: of Adam, at its highest.
+        muon_learning_rate: of Muon on the blocks' matrices; 0 leaves them to Adam.
+        label_smoothing: share of the label spread over all classes.
+        one_cycle: let the learning rates rise and fall, instead of constant ones.
+        layer_norm: normalise the input of each MLP, and of the mean.
+        residual: add the input of each MLP to its output.
+        mirror: show half of the training images mirrored.
+        average_mirrored: answer with the mean logits of an image and its mirror image.
+        num_epochs: passes over the training images.
+    """
+
+    patch_size: int
+    dim: int
+    token_hidden: int
+    channel_hidden: int
+    depth: int
+    learning_rate: float
+    muon_learning_rate: float = 0.0
+    label_smoothing: float = 0.0
+    one_cycle: bool = False
+    layer_norm: bool = False
+    residual: bool = False
+    mirror: bool = False
+    average_mirrored: bool = False
+    num_epochs: int = NOTEBOOK["num_epochs"]
+
+    def changed(self, name: str, value: str) -> "Recipe":
+        """This recipe with one attribute set from text, for the command line.
+
+        Raises:
+            ValueError: if there is no such attribute, or the text is not a value for it.
+        """
+        kinds = {field.name: field.type for field in fields(self)}
+        if name not in kinds:
+            raise ValueError(f"{name!r} is not in a recipe; there are {', '.join(kinds)}.")
+        try:
+            number = float(value)
+        except ValueError as error:
+            raise ValueError(f"{name}={value}: {value!r} is not a number.") from error
+        return replace(self, **{name: kinds[name](number)})
+
+
+def _assignment() -> Recipe:
+    sizes = ("patch_size", "dim", "token_hidden", "channel_hidden", "depth", "learning_rate")
+    return Recipe(**{name: NOTEBOOK[name] for name in sizes})
+
+
+def _ladder() -> dict[str, Recipe]:
+    """From the assignment to the largest model; each rung keeps what the one before it has."""
+    rungs = {"assignment": _assignment()}
+
+    def add(name: str, **ingredients: float) -> None:
+        rungs[name] = replace(list(rungs.values())[-1], **ingredients)
+
+    add("one-cycle", one_cycle=True)
+    add("layer-norm", layer_norm=True)
+    add("residuals", residual=True)
+    add("sizes", **NOTEBOOK["mixer_sizes"])
+    add("muon", **NOTEBOOK["mixer_rates"])
+    add("mirror", mirror=True)
+    add("further", average_mirrored=True)
+    add("largest", **LARGEST)
+    return rungs
+
+
+LARGEST = {"dim": 384, "token_hidden": 64, "channel_hidden": 768, "depth": 6}
+RECIPES = _ladder()
+
+
+class PlainBlock(NOTEBOOK["MixerBlock"]):
+    """The mixer block without its residuals."""
+
+    def forward(self, X: Tensor) -> Tensor:
+        """Map features (b, num_patches, dim) to features of the same shape."""
+        O1 = self.mlp1(self.norm1(X).transpose(1, 2))  # (b, dim, num_patches)
+        return self.mlp2(self.norm2(O1.transpose(1, 2)))  # (b, num_patches, dim)
+
+
+class RecipeModel(NOTEBOOK["Mixer"]):
+    """The notebook's mixer, without the ingredients that the recipe leaves out."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        sizes = recipe.patch_size, recipe.dim, recipe.token_hidden, recipe.channel_hidden
+        super().__init__(*sizes, recipe.depth, NOTEBOOK["num_classes"])
+        self.recipe = recipe
+        if not recipe.residual:
+            num_patches = (28 // recipe.patch_size) ** 2
+            blocks = [PlainBlock(num_patches, *sizes[1:]) for _ in range(recipe.depth)]
+            self.blocks = nn.Sequential(*blocks)
+        if not recipe.layer_norm:
+            self.norm = nn.Identity()
+            for block in self.blocks:
+                block.norm1 = block.norm2 = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (b, 28, 28) to logits (b, num_classes)."""
+        if self.training:
+            return self.logits(NOTEBOOK["mirror_half"](images) if self.recipe.mirror else images)
+        if self.recipe.average_mirrored:
+            return (self.logits(images) + self.logits(images.flip(2))) / 2
+        return self.logits(images)
+
+
+def make_model(recipe: Recipe) -> nn.Module:
+    """The untrained network of a recipe, its weights drawn from torch's global generator."""
+    return RecipeModel(recipe).apply(NOTEBOOK["init_weights"])
+
+
+def make_optimizers(
+    recipe: Recipe, model: nn.Module, num_steps: int
+) -> tuple[list[Optimizer], list[LRScheduler]]:
+    """The optimisers of a recipe, and the schedules of their learning rates over `num_steps`."""
+    rates = recipe.learning_rate, recipe.muon_learning_rate
+    if recipe.muon_learning_rate:
+        optimizers = NOTEBOOK["make_mixer_optimizers"](model, *rates)
+    else:
+        optimizers = [torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)]
+    if not recipe.one_cycle:
+        return optimizers, []
+    return optimizers, [NOTEBOOK["one_cycle"](optimizer, num_steps) for optimizer in optimizers]
+
+
+def make_loss(recipe: Recipe) -> nn.Module:
+    """Cross entropy, with the recipe's label smoothing."""
+    return nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)

@@ -1,0 +1,143 @@
+"""Time and peak memory of training against the amount of data, with one and two threads.
+
+    python benchmarks/scaling.py
+
+Each point is a process of its own: it loads the data, cuts it or repeats it to its share of the
+60,000 training and 10,000 test images, and times epochs of the assignment. Draws
+`benchmarks/scaling.png`. The last line is one JSON object; `exponent` is b in time = a * images^b.
+"""
+
+import argparse
+import json
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from measure import load_share, machine, timed
+
+from utils import figures
+from utils.notebook import load_definitions
+from utils.training import train
+
+SHARES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
+PICTURE = Path(__file__).with_name("scaling.png")
+MIB = 2**20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--repeats", type=int, default=3, metavar="N", help="counted epochs a point"
+    )
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of 60,000 images")
+    parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.add_argument("--point", type=float, help=argparse.SUPPRESS)  # one share, this process
+    arguments = parser.parse_args()
+    if arguments.point is not None:
+        print(json.dumps(measure_point(arguments.point, arguments.threads[0], arguments.repeats)))
+        return
+
+    print(machine())
+    idle = run_alone("-c", "import torch, resource; print(resource.getrusage(0).ru_maxrss * 1024)")
+    print(f"an idle interpreter with torch loaded: {idle / MIB:.0f} MiB")
+    curves: dict[int, list[dict[str, float]]] = {}
+    for threads in arguments.threads:
+        curves[threads] = []
+        for share in arguments.shares:
+            options = ["--point", share, "--threads", threads, "--repeats", arguments.repeats]
+            point = run_alone(__file__, *map(str, options))
+            point["above_idle"] = point.pop("peak") - idle
+            point["limit"] = 2 * point["data"] + 300 * MIB
+            curves[threads].append(point)
+            print(
+                f"{threads} threads, {point['images']:,.0f} images: "
+                f"{point['seconds']:.3f} s an epoch ({point['fastest']:.3f} to "
+                f"{point['slowest']:.3f}), {point['above_idle'] / MIB:.0f} MiB above idle "
+                f"(data {point['data'] / MIB:.0f} MiB, limit {point['limit'] / MIB:.0f})",
+                flush=True,
+            )
+    exponents = {threads: exponent(points) for threads, points in curves.items()}
+    draw(curves, exponents, arguments.picture)
+    print(f"wrote {arguments.picture}")
+    worst = max(exponents.values(), key=lambda value: abs(value - 1))
+    print(json.dumps({"exponent": worst, "exponents": exponents, "curves": curves}))
+
+
+def run_alone(*arguments: str) -> Any:  # noqa: ANN401 - whatever the process prints as JSON
+    """Run this Python with `arguments` and read the last line that it prints."""
+    result = subprocess.run(
+        [sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
+    return json.loads(result.stdout.splitlines()[-1])
+
+
+def measure_point(share: float, threads: int, repeats: int) -> dict[str, float]:
+    """Time epochs, the first not counted, and read this process's peak memory in bytes."""
+    torch.set_num_threads(threads)
+    notebook = load_definitions()
+    train_data, test_data = load_share(share, "cpu")
+    torch.manual_seed(0)
+    model = notebook["make_model"]()
+    optimizer, loss_function = notebook["make_optimizer"](model), notebook["loss_function"]
+    seconds = [
+        timed(lambda: train(model, train_data, test_data, loss_function, optimizer, num_epochs=1))
+        for _ in range(repeats + 1)
+    ][1:]
+    return {
+        "images": train_data.num_images,
+        "seconds": statistics.median(seconds),
+        "fastest": min(seconds),
+        "slowest": max(seconds),
+        "data": train_data.images.nbytes + test_data.images.nbytes,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def exponent(points: list[dict[str, float]]) -> float:
+    """The slope of log time over log images, by least squares."""
+    images, seconds = ([point[key] for point in points] for key in ("images", "seconds"))
+    return float(np.polyfit(np.log(images), np.log(seconds), 1)[0])
+
+
+def draw(
+    curves: dict[int, list[dict[str, float]]], exponents: dict[int, float], picture: Path
+) -> None:
+    """Draw time and memory over the number of images, a line for each number of threads."""
+    figures.use_style()
+    figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    styles = zip(curves.items(), ("o-", "s--"), (figures.BLUE, figures.ORANGE), strict=False)
+    for (threads, points), style, color in styles:
+        images = [point["images"] for point in points]
+        label = f"{threads} thread{'s' * (threads > 1)}"
+        time_axes.loglog(
+            images,
+            [point["seconds"] for point in points],
+            style,
+            color=color,
+            label=f"{label}: exponent {exponents[threads]:.2f}",
+        )
+        memory = [point["above_idle"] / MIB for point in points]
+        memory_axes.plot(images, memory, style, color=color, label=label)
+    limits = [point["limit"] / MIB for point in points]
+    memory_axes.plot(images, limits, ":", color=figures.GREY, label="limit: data twice + 300 MiB")
+    time_axes.set(title="Time of an epoch", xlabel="training images", ylabel="seconds")
+    memory_axes.set(
+        title="Peak memory above idle torch", xlabel="training images", ylabel="MiB", ylim=(0, None)
+    )
+    memory_axes.xaxis.set_major_formatter("{x:,.0f}")
+    for axes in (time_axes, memory_axes):
+        axes.legend(frameon=False)
+    figure.savefig(picture, dpi=200)
+
+
+if __name__ == "__main__":
+    main()
