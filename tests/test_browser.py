@@ -213,6 +213,7 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
         expect(final).to_contain_text(re.compile(r"test accuracy: \d\d\.\d\d %"))
         expect(page.locator("[data-mime-type='application/vnd.jupyter.error']")).to_have_count(0)
 
+        first_epoch = lines.first.inner_text().splitlines()[0].rpartition(",")[0]
         training.locator(".jp-InputArea-editor").click()
         page.keyboard.press("Control+Enter")
         expect(lines.first).to_contain_text("epoch 3: █")
@@ -226,3 +227,8 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
                 break
             page.wait_for_timeout(100)
         assert '"alt": "After 2 of 5 epochs.' in saved.read_text()
+
+        training.locator(".jp-InputArea-editor").click()
+        page.keyboard.press("Control+Enter")
+        expect(lines).to_have_count(1)
+        expect(lines.first).to_contain_text(first_epoch)  # the same seed, the same numbers
