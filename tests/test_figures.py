@@ -1,10 +1,15 @@
 """The figures can be drawn from what the notebook hands them, partial runs included."""
 
+import base64
 import io
+import sys
+from types import SimpleNamespace
 
 import matplotlib as mpl
 import pytest
 import torch
+from IPython.core.interactiveshell import InteractiveShell
+from PIL import Image
 
 mpl.use("Agg")
 
@@ -47,13 +52,136 @@ def test_every_figure_says_when_it_shows_the_stand_in():
     assert "STAND-IN" not in texts(figures.plot_history(history(2)))
 
 
-def test_the_live_figure_prints_one_line_an_epoch(capsys):
+@pytest.fixture
+def every_figure():
+    images = torch.zeros(20, 28, 28, dtype=torch.uint8)
+    confusion = 50 * torch.eye(10, dtype=torch.long) + 1
+    confusion[6, 0] = 40
+    return [
+        figures.plot_images(images, NAMES + NAMES, 10, "twenty images", "stand-in"),
+        figures.plot_images(images[:1], ["bag?\nlabel: shirt"], 5, "mistakes", "stand-in"),
+        figures.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
+        figures.plot_history(history(0, "stand-in")),
+        figures.plot_history(history(3, "stand-in")),
+        figures.plot_class_accuracy(torch.linspace(0.5, 0.95, 10), NAMES, "stand-in"),
+        figures.plot_confusion(confusion, NAMES, "stand-in"),
+    ]
+
+
+def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
+    found = [
+        "Pictures in rows of 10, 20 in all: class 0; class 1;",
+        "Pictures in rows of 5, 1 in all: bag?, label: shirt.",
+        "cut into 4 patches of 14 x 14 pixels, 2 in a row; put back together, it equals",
+        "empty line charts",
+        "from 70.0% to 72.0% on the test images, where it was highest after epoch 3",
+        "from class 9, the easiest, to class 0, the hardest: class 9 95.0%",
+        "right, are 79.8% of the images. The most frequent mistake takes class 6 for class 0: 40",
+    ]
+    for figure, finding in zip(every_figure, found, strict=True):
+        assert finding in figure.alt
+        assert "STAND-IN" in figure.alt
+
+
+def test_no_text_is_smaller_than_9_points_and_all_of_it_is_inside(every_figure):
+    for figure in every_figure:
+        figure.savefig(io.BytesIO(), format="png")
+        for text in figure.findobj(mpl.text.Text):
+            if text.get_text() and text.get_visible():
+                assert text.get_fontsize() >= 9, text.get_text()
+        box = figure.get_tightbbox()
+        assert box.width <= figures.WIDTH + 0.25
+
+
+def test_lines_differ_in_more_than_color():
+    accuracy = figures.plot_history(history(3)).axes[1]
+    looks = [(line.get_linestyle(), line.get_marker()) for line in accuracy.lines]
+    assert len(set(looks)) == len(looks) == 2
+
+
+def test_figures_reach_the_notebook_sharp_and_with_their_words(monkeypatch):
+    shell = InteractiveShell.instance()
+    monkeypatch.setattr(figures, "get_ipython", lambda: shell)
+    figures.use_style()
+    figure = figures.plot_history(history(2))
+    data, metadata = shell.display_formatter.format(figure)
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert metadata["image/png"]["alt"] == figure.alt
+    assert picture.width == pytest.approx(2 * metadata["image/png"]["width"], abs=1)
+
+
+def test_without_a_notebook_the_live_history_prints_one_line_an_epoch(capsys):
     live = figures.LiveHistory()
     for epochs in (1, 2):
-        live(history(epochs))
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch ")]
+        live.on_step(history(epochs - 1), 512, 60_000)
+        live.on_epoch(history(epochs))
+    lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[1].startswith("epoch 2: loss 0.710")
+
+
+@pytest.fixture
+def live(monkeypatch):
+    """A live history that believes to be in a notebook, its clock, and what it displays."""
+    clock, shown = [100.0], []
+
+    class Handle:
+        def __init__(self, content):
+            self.contents = [content]
+            shown.append(self.contents)
+
+        def update(self, content, raw=False):
+            self.contents.append(content)
+
+    monkeypatch.setattr(figures, "get_ipython", lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setattr(figures, "display", lambda content, **options: Handle(content))
+    monkeypatch.setattr(figures.time, "perf_counter", lambda: clock[0])
+    return figures.LiveHistory(), clock, shown
+
+
+def test_in_a_notebook_one_figure_and_one_text_are_updated_in_place(live):
+    live, clock, shown = live
+    for epochs in (1, 2, 3):
+        clock[0] += 1.0
+        live.on_step(history(epochs - 1), 30_000, 60_000)
+        live.on_epoch(history(epochs))
+    pictures, texts = shown
+    titles = [picture.alt.split(".")[0] for picture in pictures]
+    assert titles == [f"After {done} of 5 epochs" for done in range(4)]
+    lines = texts[-1]["text/plain"].splitlines()
+    assert [line[:8] for line in lines] == ["epoch 1:", "epoch 2:", "epoch 3:"]
+
+
+def test_the_progress_gives_speed_and_time_left(live):
+    live, clock, shown = live
+    clock[0] += 2.0  # half of the first epoch: 2 s are left of it, and four epochs of 4 s
+    live.on_step(history(0), 30_000, 60_000)
+    assert (
+        shown[1][-1]["text/plain"]
+        == f"epoch 1: {'█' * 10}{'░' * 10}  50%, 15,000 images/s, 18 s left"
+    )
+
+
+def test_the_progress_is_updated_at_most_every_fifth_of_a_second(live):
+    live, clock, shown = live
+    for seen in range(1, 1001):
+        clock[0] += 0.01
+        live.on_step(history(0), seen, 1000)
+    assert 40 <= len(shown[1]) <= 52  # 10 s
+
+
+def test_a_terminal_gets_the_progress_in_one_line_that_is_overwritten(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", terminal)
+    live = figures.LiveHistory()
+    monkeypatch.setattr(live, "INTERVAL", 0.0)
+    live.on_step(history(0), 512, 60_000)
+    live.on_epoch(history(1))
+    progress, epoch = terminal.getvalue().split("\r")[1:]
+    assert progress.startswith("epoch 1: ░")
+    assert epoch.startswith("epoch 1: loss")
+    assert len(epoch.rstrip("\n")) >= len(progress.rstrip())
 
 
 def test_confusion_rows_are_shares_of_the_label():

@@ -1,11 +1,13 @@
 """The committed notebook: one complete run on the real data, and written to be read."""
 
+import copy
 import re
 import subprocess
 import sys
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from utils.notebook import NOTEBOOK, training_curves
 from utils.report import final_accuracy, write_report
@@ -104,3 +106,37 @@ def test_importing_utils_prints_nothing():
     command = [sys.executable, "-W", "error::UserWarning", "-c", f"import {modules}"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout + result.stderr == ""
+
+
+@pytest.mark.slow
+def test_every_cell_may_run_twice_in_a_row(stored):
+    """And a cell that checks, trains or measures then says the same again."""
+    cells = []
+    for cell in stored.cells:
+        if cell.cell_type == "code":
+            cell = copy.deepcopy(cell)
+            cell.source = cell.source.replace("num_epochs = 5", "num_epochs = 2")
+            cells += [cell, copy.deepcopy(cell)]
+            if "final-accuracy" in cell.metadata.get("tags", []):
+                break
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    twice = nbformat.v4.new_notebook(cells=cells, metadata=stored.metadata)
+    NotebookClient(twice, timeout=300, resources={"metadata": {"path": NOTEBOOK.parent}}).execute()
+
+    compared = 0
+    for first, second in zip(cells[::2], cells[1::2], strict=True):
+        if {"check", "training", "final-accuracy"} & set(first.metadata.get("tags", [])):
+            before, after = (
+                [re.sub(r"[\d.]+ s$", "", text, flags=re.MULTILINE) for text in printed(cell)]
+                for cell in (first, second)
+            )
+            assert before == after != []
+            compared += 1
+    assert compared == 7
+
+
+def printed(cell):
+    """What a cell printed or showed as plain text."""
+    outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
+    return [o.get("text") or o.data["text/plain"] for o in outputs]

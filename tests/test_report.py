@@ -1,13 +1,22 @@
-"""The report: what becomes one, and what is refused without losing the one that is there."""
+"""The report: what becomes one, what is refused, and what the page holds."""
 
+import base64
+import re
 import subprocess
 import sys
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from pygments.styles import get_style_by_name
 
+from utils.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
+from utils.notebook import NOTEBOOK
 from utils.report import ReportError, write_report
+
+ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["\x1b[31mno\x1b[0m"])
+PICTURE = base64.b64encode(b"a picture").decode()
 
 
 def executed(outputs, count=1):
@@ -18,6 +27,18 @@ def executed(outputs, count=1):
 
 def stdout(text):
     return new_output("stream", name="stdout", text=text)
+
+
+def page_of(*cells, **options):
+    """The page of a notebook that holds these cells; a string is a text cell."""
+    cells = [new_markdown_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    page, _ = ReportExporter(**options).from_notebook_node(new_notebook(cells=cells))
+    return BeautifulSoup(page, "html.parser")
+
+
+def code_cell(source, *outputs, tags=()):
+    metadata = {"tags": list(tags)}
+    return new_code_cell(source, execution_count=1, outputs=list(outputs), metadata=metadata)
 
 
 @pytest.fixture
@@ -34,14 +55,19 @@ def test_an_executed_notebook_becomes_html_and_its_accuracy_is_the_last_line(sou
     assert "12.34 %" in source.with_suffix(".html").read_text(encoding="utf-8")
 
 
+def test_nbconvert_knows_the_exporter_by_name(source):
+    command = [sys.executable, "-m", "nbconvert", "--to", "report", str(source)]
+    subprocess.run(command, capture_output=True, check=True)
+    by_name = source.with_suffix(".html").read_text(encoding="utf-8")
+    write_report(source, source.with_suffix(".html"))
+    assert by_name.strip() == source.with_suffix(".html").read_text(encoding="utf-8").strip()
+
+
 @pytest.mark.parametrize(
     ("notebook", "message"),
     [
         (executed([], count=None), "Code cell 1 was not run"),
-        (
-            executed([new_output("error", ename="ValueError", evalue="no", traceback=[])]),
-            "Code cell 1 failed with ValueError: no",
-        ),
+        (executed([ERROR]), "Code cell 1 failed with ValueError: no"),
         (executed([]), "No cell tagged final-accuracy"),
     ],
 )
@@ -60,7 +86,7 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
     source = tmp_path / "other.ipynb"
     source.write_text(content)
     with pytest.raises(ReportError, match=r"other\.ipynb is not a Jupyter notebook"):
-        write_report(source, tmp_path / "report.html")
+        write_report(source, tmp_path / "report.html", allow_errors=True)
 
 
 def test_a_missing_file_ends_with_one_sentence_and_a_non_zero_exit(tmp_path):
@@ -69,3 +95,135 @@ def test_a_missing_file_ends_with_one_sentence_and_a_non_zero_exit(tmp_path):
     assert result.returncode != 0
     assert result.stderr.startswith("error: Cannot read")
     assert "Traceback" not in result.stderr
+
+
+def test_with_allow_errors_the_head_lists_what_went_wrong(tmp_path):
+    source, target = tmp_path / "notebook.ipynb", tmp_path / "report.html"
+    cells = [new_code_cell("1 / 0", execution_count=1, outputs=[ERROR]), new_code_cell("2")]
+    nbformat.write(new_notebook(cells=cells), source)
+    assert write_report(source, target, allow_errors=True) is None
+    page = BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+    problems = [problem.get_text() for problem in page.header.find_all("dd")]
+    assert problems == ["code cell 1 failed with ValueError: no", "code cell 2 was not run"]
+    for link in page.header.find_all("a"):
+        assert page.find(id=link["href"][1:])
+    assert page.select_one("pre.stderr").get_text() == "no"
+    assert "(not run)" in page.find(id="code-2").summary.get_text()
+
+
+def test_the_head_holds_the_title_the_facts_and_the_accuracy():
+    facts = {"text/markdown": "| | this run |\n|:--|:--|\n| data | **drawn** |\n| device | cpu |\n"}
+    page = page_of(
+        "# The title\n\nText.",
+        code_cell("facts", new_output("execute_result", facts), tags=["facts"]),
+        code_cell("print()", stdout("test accuracy: 12.34 % (x)\n"), tags=["final-accuracy"]),
+    )
+    assert page.header.h1.get_text() == "The title"
+    assert page.html["lang"] == "en"
+    names, values = (
+        [part.get_text() for part in page.header.find_all(kind)] for kind in ("dt", "dd")
+    )
+    assert names == ["data", "device", "test accuracy"]
+    assert values == ["drawn", "cpu", "12.34 % (x)"]
+
+
+def test_headings_are_put_in_order_and_the_contents_lead_to_them():
+    page = page_of("# One\n\n### Deeper\n\n# One more", "## Twice", "## Twice\n\n### In it")
+    assert [one.get_text() for one in page.find_all("h1")] == ["One"]
+    headings = page.main.find_all(re.compile("^h[1-6]$"))
+    assert [one.name for one in headings] == ["h2", "h2", "h2", "h2", "h3"]
+    links = page.nav.find_all("a")
+    assert [one.get_text() for one in links] == [one.get_text() for one in headings]
+    assert [one["href"][1:] for one in links] == [one["id"] for one in headings]
+    assert len({one["id"] for one in headings}) == 5
+
+
+def test_formulas_become_mathml_and_what_is_none_stays_readable():
+    page = page_of(
+        r"Inline $a < b$ and $\nonsense$."
+        "\n\n"
+        r"$$x_1 \qquad \text{under\_score}$$"
+        "\n\n"
+        r"\begin{aligned} a &= b \\ c &= d \end{aligned}"
+    )
+    formulas = page.main.find_all("math")
+    assert [one.get_text() for one in formulas] == ["a<b", "x1", "under_score", "a=bc=d"]
+    assert [one.get("display") for one in formulas] == [None, "block", "block", "block"]
+    assert page.main.code.get_text() == r"\nonsense"
+
+
+def test_every_formula_of_the_notebook_converts():
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown" and "$" in cell.source]
+    assert len(texts) > 5
+    page = page_of(*texts)
+    assert len(page.find_all("math")) >= len(texts)
+    assert page.select(".formula:is(code)") == []
+
+
+def test_tables_get_header_cells():
+    page = page_of("| | n |\n|:--|--:|\n| a | 1 |\n| | 2 |")
+    assert [(one.name, one.get("scope")) for one in page.thead.find_all(["td", "th"])] == [
+        ("td", None),
+        ("th", "col"),
+    ]
+    assert [(one.get_text(), one["scope"]) for one in page.tbody.find_all("th")] == [("a", "row")]
+
+
+def test_alternative_text_comes_from_the_figure_and_may_hold_any_character():
+    alt = 'from 1 < 2 to "3" & more'
+    picture = new_output(
+        "display_data", {"image/png": PICTURE}, metadata={"image/png": {"alt": alt}}
+    )
+    page = page_of(code_cell("figure", picture), code_cell("figure", picture))
+    assert [one["alt"] for one in page.find_all("img")] == [alt, alt]
+
+
+@pytest.mark.filterwarnings("ignore:Your element with mimetype")
+def test_nothing_that_runs_or_loads_comes_through():
+    page = page_of(
+        '<script>alert(1)</script><img src="https://example.org/a.png" onerror="alert(2)">'
+        '<a href="javascript:alert(3)" onclick="alert(4)">a</a> <b style="color: red">bold</b>'
+        '\n\n<iframe src="https://example.org"></iframe>\n\n<form action="x"><p>text</p></form>',
+        code_cell("html", new_output("display_data", {"text/html": "<style>a{}</style><svg/>ok"})),
+        code_cell("js", new_output("display_data", {"application/javascript": "alert(5)"})),
+    )
+    assert page.main.find_all(["script", "iframe", "form", "img", "style", "svg"]) == []
+    for element in page.main.find_all(True):
+        assert not element.attrs.keys() & {"onclick", "onerror", "src", "href"}
+    assert "alert" not in page.main.get_text().replace("js", "")
+    assert page.main.b.get_text() == "bold"
+    assert "text" in page.main.get_text()
+    assert page.find("meta", {"http-equiv": True})["content"].startswith("default-src 'none'")
+
+
+def test_hide_code_leaves_the_story_alone():
+    cells = ["Text.", code_cell("print('x')", stdout("x\n"))]
+    assert page_of(*cells).details.pre.get_text().strip() == "print('x')"
+    page = page_of(*cells, exclude_input=True)
+    assert page.details is None
+    assert page.select_one(".output pre").get_text() == "x\n"
+
+
+def test_checks_come_folded_and_other_code_unfolded():
+    page = page_of(code_cell("a"), code_cell("b", tags=["check"]))
+    assert [one.has_attr("open") for one in page.find_all("details")] == [True, False]
+
+
+def luminance(color):
+    """Of a color in six hexadecimal digits, as WCAG 2.1 defines it."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(("name", "scheme"), [(LIGHT_CODE, 0), (DARK_CODE, 1)])
+def test_every_color_of_code_has_a_contrast_of_4_5(name, scheme):
+    css = (NOTEBOOK.parents[1] / "utils/templates/report/report.css").read_text()
+    panel = luminance(re.findall(r"--panel: #(\w{6})", css)[scheme])
+    ink = re.findall(r"--ink: #(\w{6})", css)[scheme]
+    for token, style in get_style_by_name(name):
+        if str(token).startswith("Token.Generic"):
+            continue  # of logs and diffs, not of code
+        lighter, darker = sorted([luminance(style["color"] or ink), panel], reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, token

@@ -72,6 +72,23 @@ def test_an_interrupt_within_an_epoch_leaves_lists_of_equal_length(notebook, loa
     assert len(history.step_loss) == len(loaders[0])
 
 
+def test_an_interrupt_within_the_first_epoch_is_raised_because_nothing_is_to_keep(
+    notebook, loaders
+):
+    def stop(history, seen, num_images):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt, match="before the first epoch was complete"):
+        fit(notebook, loaders, on_step=stop)
+
+
+def test_every_step_is_reported_with_the_images_seen(notebook, loaders):
+    calls = []
+    fit(notebook, loaders, on_step=lambda history, *counts: calls.append((len(history), *counts)))
+    epoch = [*range(256, 2500, 256), 2500]
+    assert calls == [(done, seen, 2500) for done in (0, 1) for seen in epoch]
+
+
 def test_a_loss_of_nan_names_the_step(notebook, loaders):
     calls = 0
 

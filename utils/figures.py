@@ -95,7 +95,7 @@ def plot_images(
     for axes, image, text in zip(grid.flat, images, titles, strict=False):
         _show_image(axes, image, text)
     shown = "; ".join(text.replace("\n", ", ") for text in titles)
-    _titled(figure, title, source, f"{len(images)} pictures in rows of {columns}: {shown}.")
+    _titled(figure, title, source, f"Pictures in rows of {columns}, {len(images)} in all: {shown}.")
     return figure
 
 
