@@ -1,81 +1,200 @@
-"""Train the notebook's model from several seeds and report the spread of its accuracy.
+"""Measure the accuracy of the models over several seeds, or the whole ladder between them.
 
-    python benchmarks/accuracy.py --seeds 0 1 2 3 4
-    python benchmarks/accuracy.py --validation 10000 --set patch_size=7
+    python benchmarks/accuracy.py --model further --seeds 0 1 2 3 4
+    python benchmarks/accuracy.py --ladder
+    python benchmarks/accuracy.py --model further --validation 10000 --set patch_size=4 depth=2
 
-The model and its hyperparameters are read from the notebook. With --validation the test
-images are never opened, so that is the way to choose. The last line is one JSON object.
+With --validation the test images are never opened, so that is the way to choose. Without it, each
+run reads them once, at its end. Finished runs are kept in `build/accuracy.jsonl`: an interrupted
+command goes on where it was. The last line is one JSON object; `seconds` is a run's median.
+--ladder writes its table into `benchmarks/README.md` and draws `benchmarks/accuracy.png`.
 """
 
 import argparse
+import hashlib
 import json
 import statistics
 import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
+import matplotlib.pyplot as plt
 import torch
+from measure import machine, write_table
+from recipes import INGREDIENTS, NOTEBOOK, RECIPES, Recipe, make_loss, make_model, make_optimizers
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
 
-from utils.data import load_fashion_mnist
-from utils.notebook import load_definitions
-from utils.training import train
+from utils import figures
+from utils.data import BatchLoader, load_fashion_mnist
+from utils.notebook import tagged_sources
+from utils.training import History, evaluate, train
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "build" / "accuracy.jsonl"
+PICTURE = ROOT / "benchmarks" / "accuracy.png"
+WRITE_UP = 0.8631  # what the original write-up reports
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--model", choices=RECIPES, default="assignment")
+    parser.add_argument("--ladder", action="store_true", help="measure every model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     parser.add_argument(
-        "--validation", type=int, default=0, help="hold out that many training images"
+        "--validation", type=int, default=0, metavar="N", help="hold out N training images"
     )
     parser.add_argument(
-        "--set",
-        nargs="+",
-        default=[],
-        metavar="NAME=NUMBER",
-        help="hyperparameters of the notebook to change",
+        "--set", nargs="+", default=[], metavar="NAME=NUMBER", help="change the model's recipe"
     )
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where runs are kept")
     arguments = parser.parse_args()
+    if arguments.ladder and (arguments.set or arguments.validation):
+        parser.error("--ladder reports the models as they are, on the test images.")
 
-    notebook = load_definitions()
+    names = list(RECIPES) if arguments.ladder else [arguments.model]
+    recipes = {name: RECIPES[name] for name in names}
     for setting in arguments.set:
-        name, _, number = setting.partition("=")
-        if type(notebook.get(name)) not in (int, float):
-            parser.error(f"{name!r} is not a hyperparameter of the notebook.")
         try:
-            notebook[name] = type(notebook[name])(number)
-        except ValueError:
-            parser.error(f"{setting!r}: {number!r} is not a number for {name}.")
-    device = notebook["device"]
-    train_data, test_data = load_fashion_mnist(notebook["batch_size"], device, arguments.validation)
-    accuracies, seconds = [], []
-    for seed in arguments.seeds:
-        start = time.perf_counter()
-        torch.manual_seed(seed)
-        model = notebook["make_model"]().to(device)
+            recipes[names[0]] = recipes[names[0]].changed(*setting.partition("=")[::2])
+        except ValueError as error:
+            parser.error(str(error))
+
+    data = load_fashion_mnist(NOTEBOOK["batch_size"], NOTEBOOK["device"], arguments.validation)
+    measured_on = "validation" if arguments.validation else "test"
+    print(f"{machine()}; {data[0].source}, accuracy on {data[1].num_images:,} {measured_on} images")
+    summaries = []
+    for name, recipe in recipes.items():
+        runs = [
+            kept_run(recipe, seed, data, arguments.results, f"{name}, seed {seed}")
+            for seed in arguments.seeds
+        ]
+        summary = {"model": name, "source": data[0].source, "measured_on": measured_on}
+        summaries.append(summary | summarise(recipe, runs))
+        print(json.dumps(summaries[-1]), flush=True)
+    if arguments.ladder:
+        write_ladder(summaries)
+
+
+def kept_run(
+    recipe: Recipe,
+    seed: int,
+    data: tuple[BatchLoader, BatchLoader],
+    results: Path,
+    label: str,
+) -> dict[str, Any]:
+    """The result of one run: the one kept in `results`, or else a new one, which is then kept."""
+    facts = {"recipe": asdict(recipe), "seed": seed, "source": data[0].source}
+    facts |= {"trained_on": data[0].num_images, "measured_on": data[1].num_images}
+    code = tagged_sources("definition")  # another model must not find the old one's results
+    key = hashlib.sha256(json.dumps([facts, code, torch.__version__]).encode()).hexdigest()
+    if results.exists():
+        for line in results.read_text(encoding="utf-8").splitlines():
+            if line.startswith(f'{{"key": "{key}"'):
+                return json.loads(line)
+    result = {"key": key, **run(recipe, seed, *data, label), **facts}
+    results.parent.mkdir(parents=True, exist_ok=True)
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(result) + "\n")
+    return result
+
+
+def run(
+    recipe: Recipe, seed: int, train_data: BatchLoader, other_data: BatchLoader, label: str
+) -> dict[str, float]:
+    """Train from one seed with a line of progress, and measure once, at the end."""
+    torch.manual_seed(seed)
+    model = make_model(recipe).to(train_data.images.device)
+    num_steps = recipe.num_epochs * len(train_data)
+    optimizers, schedules = make_optimizers(recipe, model, num_steps)
+    start = time.perf_counter()
+    with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as progress:
+
+        def on_step(*_: History | int) -> None:
+            progress.update()
+
         history = train(
             model,
             train_data,
-            test_data,
-            notebook["loss_function"],
-            notebook["make_optimizer"](model),
-            notebook["num_epochs"],
+            None,
+            make_loss(recipe),
+            optimizers,
+            recipe.num_epochs,
+            on_step=on_step,
+            schedulers=schedules,
         )
-        if history.interrupted:
-            raise SystemExit(130)
-        accuracies.append(history.test_accuracy[-1])
-        seconds.append(time.perf_counter() - start)
-        print(f"seed {seed}: {accuracies[-1]:.2%} in {seconds[-1]:.1f} s", flush=True)
-    result = {
-        "model": "assignment",
-        "source": train_data.source,
-        "measured_on": "validation" if arguments.validation else "test",
+    if history.interrupted:
+        raise SystemExit(130)
+    seconds = time.perf_counter() - start
+    return {"accuracy": evaluate(model, other_data), "seconds": seconds}
+
+
+def summarise(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    """Mean and spread over the runs, and what the model costs."""
+    accuracies = [run["accuracy"] for run in runs]
+    seconds = [run["seconds"] for run in runs]
+    model = make_model(recipe)
+    with FlopCounterMode(display=False) as counter:
+        model.train()(torch.zeros(1, 28, 28))  # in training, an image passes once
+    return {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "multiply_adds": counter.get_total_flops() // 2,
         "mean": statistics.mean(accuracies),
         "std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "accuracies": accuracies,
         "seconds": statistics.median(seconds),
+        "seconds_range": [min(seconds), max(seconds)],
     }
-    print(json.dumps(result))
+
+
+def write_ladder(summaries: list[dict[str, Any]]) -> None:
+    """Put the table into `benchmarks/README.md`, and draw the ladder."""
+    head = (
+        "| model | what it adds | parameters | multiply-adds an image | seconds | "
+        f"test accuracy, {len(summaries[0]['accuracies'])} seeds |"
+    )
+    rows = [
+        f"| `{s['model']}` | {INGREDIENTS[s['model']]} | {s['parameters']:,} | "
+        f"{s['multiply_adds'] / 1e6:.2f} M | {s['seconds']:.0f} | {describe(s)} |"
+        for s in summaries
+    ]
+    text = "\n".join([head, "|:--|:--|--:|--:|--:|--:|", *rows, "", f"Measured on: {machine()}."])
+    write_table("ladder", text)
+    draw_ladder(summaries)
+
+
+def describe(summary: dict[str, Any]) -> str:
+    """Mean and standard deviation in percent."""
+    spread = "" if summary["std"] is None else f" ± {100 * summary['std']:.2f}"
+    return f"{100 * summary['mean']:.2f}{spread} %"
+
+
+def draw_ladder(summaries: list[dict[str, Any]]) -> None:
+    """Draw mean and standard deviation of every rung, from the assignment at the top."""
+    figures.use_style()
+    figure, axes = plt.subplots(figsize=(8, 0.45 * len(summaries) + 1.2), layout="constrained")
+    for place, summary in enumerate(summaries):
+        values = [100 * value for value in summary["accuracies"]]
+        axes.plot(values, [place] * len(values), "|", color=figures.GREY, markersize=9)
+        axes.plot(100 * summary["mean"], place, "o", color=figures.BLUE)
+        axes.annotate(
+            describe(summary),
+            (max(values), place),
+            xytext=(8, 0),
+            textcoords="offset points",
+            va="center",
+        )
+    axes.axvline(100 * WRITE_UP, color=figures.ORANGE, linestyle="--")
+    axes.annotate(
+        f"write-up {WRITE_UP:.2%}", (100 * WRITE_UP, -0.75), color=figures.ORANGE, ha="right"
+    )
+    axes.set_yticks(range(len(summaries)), [INGREDIENTS[s["model"]] for s in summaries])
+    axes.set(xlabel="test images right (%); dots: mean, strokes: each seed", ylim=(None, -1))
+    axes.margins(x=0.15)
+    figure.savefig(PICTURE, dpi=200)
 
 
 if __name__ == "__main__":

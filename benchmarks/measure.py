@@ -12,6 +12,7 @@ import torch
 from utils.data import BatchLoader, load_fashion_mnist
 
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
+README = Path(__file__).with_name("README.md")
 
 
 def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
@@ -87,3 +88,12 @@ def times_faster(
     fastest = min(peers, key=lambda peer: statistics.median(seconds[peer]))
     ratios = [peer / mine for peer, mine in zip(seconds[fastest], seconds[ours], strict=True)]
     return statistics.median(ratios), ratios
+
+
+def write_table(name: str, text: str) -> None:
+    """Replace what stands between the markers of `name` in `benchmarks/README.md`."""
+    page = README.read_text(encoding="utf-8")
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, rest = page.split(start)
+    _, after = rest.split(end)
+    README.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")

@@ -303,3 +303,45 @@ def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Figu
         f"takes {names[label]} for {names[answer]}: {errors[label, answer]} images.",
     )
     return figure
+
+
+def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> DescribedFigure:
+    """Draw two optimisers' runs: the final accuracy at each rate, and the losses at the best.
+
+    Args:
+        sweep: for each of the two optimisers, the history at each of its learning rates.
+        source: where the images come from.
+    """
+    figure = _new_figure(3.4)
+    accuracy, loss = figure.subplots(1, 2)
+    findings = []
+    for (name, runs), style, color in zip(
+        sweep.items(), ("o-", "s--"), (BLUE, ORANGE), strict=True
+    ):
+        ends = {rate: run.test_accuracy[-1] for rate, run in runs.items()}
+        best = max(ends, key=ends.__getitem__)
+        accuracy.plot(ends.keys(), ends.values(), style, color=color)
+        place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center"}
+        accuracy.annotate(f"{name} {ends[best]:.1%}", (best, ends[best]), color=color, **place)
+        losses = runs[best].step_loss
+        steps = [(step + 0.5) * len(runs[best]) / len(losses) for step in range(len(losses))]
+        loss.plot(steps, losses, style[1:], color=color, linewidth=1, label=f"{name}, rate {best}")
+        listed = ", ".join(f"{value:.1%} at {rate}" for rate, value in ends.items())
+        falls = _from_to(runs[best].train_loss, ".3f")
+        findings.append(f"{name}: {listed}; its mean loss at {best} went {falls} nats.")
+    accuracy.set(
+        title="After the last epoch", xlabel="learning rate", ylabel="held-out images right"
+    )
+    accuracy.set_xscale("log")
+    accuracy.margins(y=0.15)
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    loss.set(
+        title="Each at its best rate", xlabel="epochs", ylabel="cross entropy (nats per image)"
+    )
+    loss.set_ylim(0, 1.2)
+    loss.legend(frameon=False, loc="upper right")
+    title = "Learning rates of two optimisers"
+    _titled(
+        figure, title, source, f"Accuracy on held-out images for each rate. {' '.join(findings)}"
+    )
+    return figure

@@ -41,13 +41,13 @@ class History:
 
     def __len__(self) -> int:
         """How many epochs are complete."""
-        return len(self.test_accuracy)
+        return len(self.train_loss)
 
 
 def train(
     model: nn.Module,
     train_data: BatchLoader,
-    test_data: BatchLoader,
+    test_data: BatchLoader | None,
     loss_function: Callable[[Tensor, Tensor], Tensor],
     optimizer: Optimizer | Sequence[Optimizer],
     num_epochs: int,
@@ -64,7 +64,8 @@ def train(
     Args:
         model: maps images (b, 28, 28) to logits (b, num_classes).
         train_data: batches to learn from.
-        test_data: batches that are only measured, after every epoch.
+        test_data: batches that are only measured, after every epoch; None leaves them for the
+            end, and `test_accuracy` empty.
         loss_function: maps logits (b, num_classes) and labels (b,) to a mean in nats.
         optimizer: holds the model's parameters; or several, which share them out.
         num_epochs: passes over `train_data`, at least 1.
@@ -89,12 +90,13 @@ def train(
             start = time.perf_counter()
             losses, correct = _train_epoch(model, train_data, loss_function, steppers, step_done)
             _check_finite(losses, len(history), len(train_data))
-            accuracy = evaluate(model, test_data)
+            accuracies = [] if test_data is None else [evaluate(model, test_data)]
+            # All at once, so that an interrupt finds lists of equal length.
             history.step_loss += losses
-            history.train_loss.append(_mean_over_images(losses, train_data))
             history.train_accuracy.append(correct / train_data.num_images)
+            history.test_accuracy += accuracies
             history.seconds.append(time.perf_counter() - start)
-            history.test_accuracy.append(accuracy)
+            history.train_loss.append(_mean_over_images(losses, train_data))
             if on_epoch:
                 on_epoch(history)
     except KeyboardInterrupt:

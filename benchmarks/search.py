@@ -1,0 +1,79 @@
+"""Search the sizes and rates of a model on held-out images, with Optuna.
+
+    python benchmarks/search.py --model further --trials 40
+
+Each trial trains on 50,000 of the training images and is measured on the other 10,000; the test
+files are never opened. Trials are kept in a journal file: start the command again, or several
+times at once, also on several machines that share the file, and all work on the same study. The
+last line is one JSON object with the best trial.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import optuna
+from accuracy import ROOT, run
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from recipes import NOTEBOOK, RECIPES, Recipe, replace
+
+from utils.data import load_fashion_mnist
+
+VALIDATION = 10_000  # training images held out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", choices=RECIPES, default="further")
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="of this process")
+    parser.add_argument("--epochs", type=int, default=NOTEBOOK["num_epochs"], metavar="N")
+    parser.add_argument("--validation", type=int, default=VALIDATION, metavar="N")
+    parser.add_argument("--storage", type=Path, default=ROOT / "build" / "search.journal")
+    arguments = parser.parse_args()
+    if arguments.validation < 1:
+        parser.error("--validation must hold out at least one image: the test set is not searched.")
+
+    data = load_fashion_mnist(NOTEBOOK["batch_size"], NOTEBOOK["device"], arguments.validation)
+    base = replace(RECIPES[arguments.model], num_epochs=arguments.epochs)
+
+    def objective(trial: optuna.Trial) -> float:
+        result = run(suggest(trial, base), trial.number, *data, f"trial {trial.number}")
+        trial.set_user_attr("seconds", result["seconds"])
+        return result["accuracy"]
+
+    arguments.storage.parent.mkdir(parents=True, exist_ok=True)
+    study = optuna.create_study(
+        storage=JournalStorage(JournalFileBackend(str(arguments.storage))),
+        study_name=f"{arguments.model}, {data[0].source}, {arguments.epochs} epochs",
+        direction="maximize",
+        load_if_exists=True,
+    )
+    if not study.trials:
+        study.enqueue_trial({name: getattr(base, name) for name in SPACE})  # what stands now
+    study.optimize(objective, n_trials=arguments.trials)
+    best = study.best_trial
+    print(json.dumps({"trials": len(study.trials), "mean": best.value, "best": best.params}))
+
+
+# The rates span a factor of eight around those that worked by hand.
+SPACE = {
+    "learning_rate": (0.004, 0.032),
+    "muon_learning_rate": (0.015, 0.12),
+    "label_smoothing": (0.0, 0.1),
+}
+
+
+def suggest(trial: optuna.Trial, base: Recipe) -> Recipe:
+    """The recipe that a trial tries: `base` with rates of its own."""
+    values = {
+        name: trial.suggest_float(name, low, high, log=low > 0)
+        for name, (low, high) in SPACE.items()
+    }
+    return replace(base, **values)
+
+
+if __name__ == "__main__":
+    main()
