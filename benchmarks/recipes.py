@@ -143,7 +143,12 @@ class RecipeModel(NOTEBOOK["Mixer"]):
 
 def make_model(recipe: Recipe) -> nn.Module:
     """The untrained network of a recipe, its weights drawn from torch's global generator."""
-    return RecipeModel(recipe).apply(NOTEBOOK["init_weights"])
+    sizes = recipe.dim, recipe.token_hidden, recipe.channel_hidden, recipe.depth
+    if recipe.layer_norm or recipe.residual or recipe.mirror or recipe.average_mirrored:
+        model = RecipeModel(recipe)
+    else:
+        model = NOTEBOOK["PatchMLP"](recipe.patch_size, *sizes, NOTEBOOK["num_classes"])
+    return model.apply(NOTEBOOK["init_weights"])
 
 
 def make_optimizers(

@@ -1,0 +1,150 @@
+"""The notebook's second network and its optimiser, and the recipes that lead to it."""
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from torch.testing import assert_close
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+import recipes
+from recipes import RECIPES
+
+
+def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_features(notebook):
+    block = notebook["MixerBlock"](4, 6, 16, 16)
+    X = torch.randn(2, 4, 6)
+    for mlp in (block.mlp1, block.mlp2):
+        nn.init.zeros_(mlp[2].weight)
+        nn.init.zeros_(mlp[2].bias)
+    assert_close(block(X), X)  # MLPs that say nothing leave the features alone
+    nn.init.normal_(block.mlp2[2].weight)
+    assert_close(block(3 * X + 1) - (3 * X + 1), block(X) - X, rtol=1e-3, atol=1e-3)
+
+
+def test_half_of_the_images_are_mirrored_and_none_is_changed_otherwise(notebook):
+    images = torch.randn(2000, 28, 28)
+    seen = notebook["mirror_half"](images)
+    same = (seen == images).flatten(1).all(dim=1)
+    mirrored = (seen == images.flip(2)).flatten(1).all(dim=1)
+    assert (same ^ mirrored).all()
+    assert 0.45 < mirrored.float().mean() < 0.55
+
+
+def test_the_mixer_answers_alike_for_an_image_and_its_mirror_image(notebook):
+    model = notebook["Mixer"](14, 8, 5, 6, 2, 10).eval()
+    images = torch.randn(4, 28, 28)
+    assert_close(model(images), model(images.flip(2)))
+    model.train()
+    assert not torch.allclose(model(images), model(images))  # half of them mirrored, at random
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (48, 16), (16, 48)])
+def test_orthogonalise_pushes_all_singular_values_towards_one(notebook, shape):
+    matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
+    before = torch.linalg.svdvals(matrix)
+    after = torch.linalg.svdvals(notebook["orthogonalise"](matrix))
+    assert before.max() / before.min() > 5
+    assert 0.5 < after.min() <= after.max() < 1.5
+
+
+def test_muon_steps_as_torch_does(notebook):
+    """Up to bfloat16, in which `torch.optim.Muon` computes the direction of its step."""
+    ours = [nn.Parameter(torch.randn(shape)) for shape in ((64, 16), (16, 64), (32, 32))]
+    theirs = [nn.Parameter(matrix.detach().clone()) for matrix in ours]
+    start = [matrix.detach().clone() for matrix in ours]
+    optimizers = notebook["Muon"](ours, 0.02), torch.optim.Muon(theirs, lr=0.02, weight_decay=0)
+    for _ in range(3):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn_like(mine)
+            other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for mine, other, begin in zip(ours, theirs, start, strict=True):
+        moved = (mine - begin).norm()
+        assert moved > 0.05
+        assert (mine - other).norm() < 0.03 * moved
+
+
+def test_every_parameter_belongs_to_one_optimiser(notebook):
+    model = notebook["Mixer"](14, 8, 5, 6, 2, 10)
+    muon, adam = notebook["make_mixer_optimizers"](model, 0.01, 0.02)
+    owned = [p for each in (muon, adam) for group in each.param_groups for p in group["params"]]
+    assert len(owned) == len({id(p) for p in owned}) == len(list(model.parameters()))
+    assert len(muon.param_groups[0]["params"]) == 2 * 4  # two blocks of four matrices
+
+
+def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_zero(notebook):
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
+    schedule = notebook["warm_up_and_decay"](optimizer, 100)
+    rates = []
+    for _ in range(100):
+        rates.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert rates.index(max(rates)) in (9, 10)
+    assert max(rates) == pytest.approx(0.5)
+    assert 0 < rates[-1] < 0.01
+    assert optimizer.param_groups[0]["lr"] == 0
+    assert all(rate > 0 for rate in rates)
+
+
+def test_the_recipe_of_the_assignment_is_the_notebooks_network(notebook):
+    torch.manual_seed(0)
+    model = notebook["make_model"]()
+    torch.manual_seed(0)
+    built = recipes.make_model(RECIPES["assignment"])
+    images = torch.randn(4, 28, 28)
+    assert_close(built(images), model(images), rtol=0, atol=0)
+    (optimizer,), schedules = recipes.make_optimizers(RECIPES["assignment"], built, 10)
+    expected = notebook["make_optimizer"](model).param_groups[0]
+    got = optimizer.param_groups[0]
+    assert {k: v for k, v in got.items() if k != "params"} == {
+        k: v for k, v in expected.items() if k != "params"
+    }
+    assert schedules == []
+
+
+def test_the_recipe_further_is_the_notebooks_mixer(notebook):
+    torch.manual_seed(0)
+    model = notebook["Mixer"](**notebook["mixer_sizes"], num_classes=10)
+    model.apply(notebook["init_weights"])
+    torch.manual_seed(0)
+    built = recipes.make_model(RECIPES["further"])
+    images = torch.randn(4, 28, 28)
+    assert_close(built.eval()(images), model.eval()(images), rtol=0, atol=0)
+    optimizers, schedules = recipes.make_optimizers(RECIPES["further"], built, 10)
+    assert [type(optimizer).__name__ for optimizer in optimizers] == ["Muon", "Adam"]
+    rates = [optimizer.defaults["lr"] for optimizer in optimizers]
+    assert rates == [notebook["mixer_rates"][k] for k in ("muon_learning_rate", "learning_rate")]
+    assert len(schedules) == 2
+
+
+def test_every_rung_of_the_ladder_changes_the_one_before_it():
+    rungs = list(RECIPES.values())
+    assert list(RECIPES)[0] == "assignment"
+    assert all(a != b for a, b in zip(rungs, rungs[1:], strict=False))
+    assert set(RECIPES) == set(recipes.INGREDIENTS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [("width", "3", "'width' is not in a recipe"), ("dim", "wide", "'wide' is not a number")],
+)
+def test_a_setting_that_means_nothing_is_refused(setting, value, message):
+    with pytest.raises(ValueError, match=message):
+        RECIPES["further"].changed(setting, value)
+
+
+def test_a_recipe_without_residuals_and_norms_has_the_blocks_of_step_3(notebook):
+    plain = replace(RECIPES["further"], layer_norm=False, residual=False, depth=2)
+    built = recipes.make_model(plain)
+    sizes = plain.dim, plain.token_hidden, plain.channel_hidden, plain.depth
+    model = notebook["PatchMLP"](plain.patch_size, *sizes, 10)
+    model.load_state_dict(built.state_dict())
+    images = torch.randn(4, 28, 28)
+    assert_close(built.logits(images), model(images), rtol=0, atol=0)
