@@ -226,7 +226,7 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
             if "Interrupted after" in saved.read_text():
                 break
             page.wait_for_timeout(100)
-        assert '"alt": "After 2 of 5 epochs.' in saved.read_text()
+        assert '"alt": "After 2 of 5 epochs' in saved.read_text()
 
         training.locator(".jp-InputArea-editor").click()
         page.keyboard.press("Control+Enter")

@@ -81,6 +81,16 @@ def test_a_notebook_that_cannot_be_reported_leaves_the_old_report(tmp_path, note
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notebook.ipynb", "report.html"]
 
 
+def test_nbconvert_refuses_what_was_not_executed_and_leaves_the_old_report(tmp_path):
+    nbformat.write(executed([], count=None), tmp_path / "notebook.ipynb")
+    (tmp_path / "notebook.html").write_text("the old report")
+    command = [sys.executable, "-m", "nbconvert", "--to", "report", "notebook.ipynb"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode != 0
+    assert "Code cell 1 was not run" in result.stderr.splitlines()[-1]
+    assert (tmp_path / "notebook.html").read_text() == "the old report"
+
+
 @pytest.mark.parametrize("content", ["", "no JSON", "[]", '{"cells": 3}'])
 def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
     source = tmp_path / "other.ipynb"

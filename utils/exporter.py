@@ -157,8 +157,8 @@ class ReportExporter(HTMLExporter):
         _clean(page.main)
         _set_formulas(page)
         _label_tables(page)
-        for code in page.select("pre"):
-            code["tabindex"] = "0"
+        for code in page.select(".highlight pre, .text pre"):
+            code["tabindex"] = "0"  # a keyboard can then scroll it
         for figure in page.select("figure"):
             # Without a script: a box to tick, shown where the screen is narrower than a figure.
             box = '<label class="full-size"><input type="checkbox"> Full size</label>'
@@ -203,7 +203,7 @@ def _set_formulas(page: BeautifulSoup) -> None:
         formula.clear()
         formula.extend(parts)
         if display:
-            formula["tabindex"] = "0"  # a keyboard can then scroll it
+            formula["tabindex"] = "0"
         else:
             formula.unwrap()
 
