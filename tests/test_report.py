@@ -148,6 +148,19 @@ def test_headings_are_put_in_order_and_the_contents_lead_to_them():
     assert len({one["id"] for one in headings}) == 5
 
 
+def test_an_empty_heading_and_a_link_in_a_heading_break_no_contents():
+    page = page_of("# \n\n## [Linked](https://example.org)\n\n##\n\ntext")
+    assert [one.get_text() for one in page.nav.find_all("a")] == ["Linked"]
+    assert page.nav.select("a a") == []
+    assert page.header.h1.get_text() == "Notebook"  # the file's name
+
+
+def test_a_picture_that_is_not_attached_is_named(tmp_path):
+    nbformat.write(new_notebook(cells=[new_markdown_cell("![](attachment:a.png)")]), tmp_path / "n")
+    with pytest.raises(ReportError, match=r"missing attachment: a\.png"):
+        write_report(tmp_path / "n", tmp_path / "report.html", allow_errors=True)
+
+
 def test_formulas_become_mathml_and_what_is_none_stays_readable():
     page = page_of(
         r"Inline $a < b$ and $\nonsense$."
