@@ -81,6 +81,16 @@ def test_a_notebook_that_cannot_be_reported_leaves_the_old_report(tmp_path, note
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notebook.ipynb", "report.html"]
 
 
+def test_nbconvert_refuses_what_was_not_executed_and_leaves_the_old_report(tmp_path):
+    nbformat.write(executed([], count=None), tmp_path / "notebook.ipynb")
+    (tmp_path / "notebook.html").write_text("the old report")
+    command = [sys.executable, "-m", "nbconvert", "--to", "report", "notebook.ipynb"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode != 0
+    assert "Code cell 1 was not run" in result.stderr.splitlines()[-1]
+    assert (tmp_path / "notebook.html").read_text() == "the old report"
+
+
 @pytest.mark.parametrize("content", ["", "no JSON", "[]", '{"cells": 3}'])
 def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
     source = tmp_path / "other.ipynb"
@@ -136,6 +146,19 @@ def test_headings_are_put_in_order_and_the_contents_lead_to_them():
     assert [one.get_text() for one in links] == [one.get_text() for one in headings]
     assert [one["href"][1:] for one in links] == [one["id"] for one in headings]
     assert len({one["id"] for one in headings}) == 5
+
+
+def test_an_empty_heading_and_a_link_in_a_heading_break_no_contents():
+    page = page_of("# \n\n## [Linked](https://example.org)\n\n##\n\ntext")
+    assert [one.get_text() for one in page.nav.find_all("a")] == ["Linked"]
+    assert page.nav.select("a a") == []
+    assert page.header.h1.get_text() == "Notebook"  # the file's name
+
+
+def test_a_picture_that_is_not_attached_is_named(tmp_path):
+    nbformat.write(new_notebook(cells=[new_markdown_cell("![](attachment:a.png)")]), tmp_path / "n")
+    with pytest.raises(ReportError, match=r"missing attachment: a\.png"):
+        write_report(tmp_path / "n", tmp_path / "report.html", allow_errors=True)
 
 
 def test_formulas_become_mathml_and_what_is_none_stays_readable():

@@ -157,8 +157,8 @@ class ReportExporter(HTMLExporter):
         _clean(page.main)
         _set_formulas(page)
         _label_tables(page)
-        for code in page.select("pre"):
-            code["tabindex"] = "0"
+        for code in page.select(".highlight pre, .text pre"):
+            code["tabindex"] = "0"  # a keyboard can then scroll it
         for figure in page.select("figure"):
             # Without a script: a box to tick, shown where the screen is narrower than a figure.
             box = '<label class="full-size"><input type="checkbox"> Full size</label>'
@@ -203,7 +203,7 @@ def _set_formulas(page: BeautifulSoup) -> None:
         formula.clear()
         formula.extend(parts)
         if display:
-            formula["tabindex"] = "0"  # a keyboard can then scroll it
+            formula["tabindex"] = "0"
         else:
             formula.unwrap()
 
@@ -232,12 +232,13 @@ def _label_tables(page: BeautifulSoup) -> None:
 def _fill_head(page: BeautifulSoup, problems: dict[int, str]) -> None:
     """Put the title, the facts of the run, the final accuracy and the problems at the head."""
     head = page.header
-    title = page.main.h1 or page.new_tag("h1", string=page.title.string)
+    titles = [one for one in page.main.find_all("h1") if one.get_text(strip=True)]
+    title = titles[0] if titles else page.new_tag("h1", string=page.title.string)
     head.append(title.extract())
     facts = page.new_tag("dl")
-    for row in page.select(".celltag_facts .output tbody tr"):
-        name, *values = row.find_all(["th", "td"])
-        _add_fact(page, facts, name.get_text(), " ".join(v.decode_contents() for v in values))
+    for name in page.select(".celltag_facts .output tbody th"):
+        values = [cell.decode_contents() for cell in name.find_next_siblings()]
+        _add_fact(page, facts, name.get_text(), " ".join(values))
     for printed in page.select(".celltag_final-accuracy .output pre"):
         name, _, value = printed.get_text().strip().partition(": ")
         _add_fact(page, facts, name, f"<strong>{escape(value)}</strong>")
@@ -259,6 +260,9 @@ def _order_headings(page: BeautifulSoup) -> None:
     """Leave one `h1` and no gap between levels, give each an anchor, list them as contents."""
     contents, level, anchors = page.new_tag("ol"), 1, set()
     for heading in page.main.find_all(["h1", "h2", "h3", "h4", "h5", "h6"]):
+        if not heading.get_text(strip=True):
+            heading.unwrap()
+            continue
         level = min(max(int(heading.name[1]), 2), level + 1)
         heading.name = f"h{level}"
         # The anchor that JupyterLab gives it too, so that links within the notebook work here.
@@ -272,6 +276,8 @@ def _order_headings(page: BeautifulSoup) -> None:
         entry = page.new_tag("li")
         link = page.new_tag("a", attrs={"href": f"#{quote(anchor)}"})
         link.extend(copy(part) for part in heading.contents)
+        for inner in link.find_all("a"):
+            inner.unwrap()
         entry.append(link)
         if level == 2 or not contents.contents:
             contents.append(entry)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from nbconvert.filters.markdown_mistune import InvalidNotebook
 from nbformat import NotebookNode
 
 from utils.exporter import ReportError, ReportExporter
@@ -71,6 +72,8 @@ def write_report(
         if not allow_errors:
             raise ReportError(f"{source}: {error}") from None
         accuracy = None
+    except InvalidNotebook as error:  # for example a picture that is not attached
+        raise ReportError(f"{source}: {error}.") from error
     unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
