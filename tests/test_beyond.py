@@ -2,6 +2,7 @@
 
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -126,8 +127,8 @@ def test_the_recipe_further_is_the_notebooks_mixer(notebook):
 
 def test_every_rung_of_the_ladder_changes_the_one_before_it():
     rungs = list(RECIPES.values())
-    assert list(RECIPES)[0] == "assignment"
-    assert all(a != b for a, b in zip(rungs, rungs[1:], strict=False))
+    assert next(iter(RECIPES)) == "assignment"
+    assert all(a != b for a, b in pairwise(rungs))
     assert set(RECIPES) == set(recipes.INGREDIENTS)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from utils.data import BatchLoader
 from utils.training import evaluate, predict, train
@@ -100,6 +101,27 @@ def test_a_loss_of_nan_names_the_step(notebook, loaders):
     model = notebook["make_model"]()
     with pytest.raises(FloatingPointError, match=r"nan at step 4 of epoch 2 \(step 14 in all\)"):
         train(model, *loaders, spoiled_loss, notebook["make_optimizer"](model), num_epochs=3)
+
+
+def test_no_number_is_read_back_within_an_epoch(notebook, drawn):
+    """Reading one would make a GPU wait: twice as many steps may not read more of them."""
+
+    class CountReads(TorchDispatchMode):
+        reads = 0
+
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            self.reads += function is torch.ops.aten._local_scalar_dense.default
+            return function(*args, **(kwargs or {}))
+
+    images, labels = drawn
+    counted = []
+    for num_images in (512, 1024):
+        data = BatchLoader(images[:num_images], labels[:num_images], 64, mean=0.2, std=0.3)
+        model = notebook["make_model"]()
+        with CountReads() as mode:
+            train(model, data, data, cross_entropy, notebook["make_optimizer"](model), 1)
+        counted.append(mode.reads)
+    assert counted[0] == counted[1] > 0
 
 
 def test_no_epochs_are_refused(notebook, loaders):

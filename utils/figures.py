@@ -333,6 +333,7 @@ def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> Described
         title="After the last epoch", xlabel="learning rate", ylabel="held-out images right"
     )
     accuracy.set_xscale("log")
+    accuracy.xaxis.set_major_formatter("{x:g}")
     accuracy.margins(y=0.15)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     loss.set(
