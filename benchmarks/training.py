@@ -5,18 +5,21 @@
 Both ways train the same network with the same seeds and hyperparameters, and measure both
 accuracies after every epoch. The step alone is compared with the machine's own rate of matrix
 products. The last line is one JSON object: `ratio` is how many times faster ours is,
-`share_of_peak` the step's floating-point rate as a share of that of the products.
+`share_of_peak` the step's floating-point rate as a share of that of its products alone.
 """
 
 import argparse
 import json
 import statistics
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from book import BookNet, book_folder, train_book
 from d2l import torch as d2l
 from measure import alternate, load_share, machine, spread, timed, times_faster
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from utils.data import BatchLoader
@@ -39,7 +42,7 @@ def main() -> None:
     notebook = load_definitions()
     device, num_epochs = notebook["device"], notebook["num_epochs"]
     train_data, test_data = load_share(arguments.share, device)
-    share = share_of_peak(notebook, train_data)
+    shares = share_of_products(notebook, train_data, repeats=20 * arguments.repeats)
 
     accuracies: dict[str, list[float]] = {OURS: [], BOOK: []}
 
@@ -78,15 +81,38 @@ def main() -> None:
         print(f"{name}: {spread(values)}, mean accuracy {mean:.2%}")
     ratio, ratios = times_faster(seconds, OURS, [BOOK])
     print(f"times faster than the book's way: {spread(ratios, 'times')}")
-    result = {"ratio": ratio, "ratios": ratios, "share_of_peak": share, "seconds": seconds}
+    result = {"ratio": ratio, "ratios": ratios, "seconds": seconds} | shares
     print(json.dumps(result | {"accuracies": {k: v[1:] for k, v in accuracies.items()}}))
 
 
-def share_of_peak(notebook: dict[str, Any], data: BatchLoader, repeats: int = 50) -> float:
-    """Measure one whole training step, and matrix products in turn with it.
+class RecordProducts(TorchDispatchMode):
+    """Keeps matrices of the sizes and layouts of all matrix products that it sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.products: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def __torch_dispatch__(
+        self, function: Callable, types: object, args: tuple = (), kwargs: dict | None = None
+    ) -> object:
+        """Called by torch for every operation."""
+        result = function(*args, **(kwargs or {}))
+        aten = torch.ops.aten
+        if function in (aten.mm.default, aten.addmm.default, aten.bmm.default):
+            factors = (torch.empty_strided(m.shape, m.stride()).normal_() for m in args[-2:])
+            self.products.append((*factors, torch.empty_like(result)))
+        return result
+
+
+def share_of_products(
+    notebook: dict[str, Any], data: BatchLoader, repeats: int
+) -> dict[str, float]:
+    """Measure one whole training step, and matrix products alone in turn with it.
 
     The step is the forward pass, the loss, the backward pass and Adam, on one batch that is
-    there already. Its floating-point operations are those that torch counts: matrix products.
+    there already. It is compared with the products that it consists of, at their own sizes, one
+    after the other and with nothing between them; and with a product of large square matrices.
+    The floating-point operations are those that torch counts.
     """
     device = notebook["device"]
     model = notebook["make_model"]().to(device)
@@ -101,21 +127,41 @@ def share_of_peak(notebook: dict[str, Any], data: BatchLoader, repeats: int = 50
 
     with FlopCounterMode(display=False) as counter:
         step()
-    matrix = torch.randn(PEAK_SIZE, PEAK_SIZE, device=device)
-    rates: dict[str, list[float]] = {"step": [], "products": []}
+    with RecordProducts() as recorded:
+        step()
+    products = [tuple(m.to(device) for m in product) for product in recorded.products]
+    flops = counter.get_total_flops()
+    assert flops == sum(2 * a.shape[0] * a.shape[1] * b.shape[1] for a, b, _ in products)
+    square = torch.randn(PEAK_SIZE, PEAK_SIZE, device=device)
+
+    def products_alone() -> None:
+        for left, right, out in products:
+            torch.mm(left, right, out=out)
+
+    rates: dict[str, list[float]] = {"step": [], "own sizes": [], "square": []}
     for number in range(repeats + 5):  # the first five warm up
-        step_rate = counter.get_total_flops() / timed(step, device)
-        product_rate = 2 * PEAK_SIZE**3 / timed(lambda: matrix @ matrix, device)
+        rate = {
+            "step": flops / timed(step, device),
+            "own sizes": flops / timed(products_alone, device),
+            "square": 2 * PEAK_SIZE**3 / timed(lambda: square @ square, device),
+        }
         if number >= 5:
-            rates["step"].append(step_rate / 1e9)
-            rates["products"].append(product_rate / 1e9)
-    shares = [step / peak for step, peak in zip(*rates.values(), strict=True)]
-    print(f"products of {PEAK_SIZE} x {PEAK_SIZE}: {spread(rates['products'], 'GFLOP/s')}")
+            for name, value in rate.items():
+                rates[name].append(value / 1e9)
+    shares = {
+        f"share_of_{name}": statistics.median(
+            step / peak for step, peak in zip(rates["step"], rates[kind], strict=True)
+        )
+        for name, kind in {"peak": "own sizes", "square_peak": "square"}.items()
+    }
+    print(f"training step, {flops / 1e9:.2f} GFLOP: {spread(rates['step'], 'GFLOP/s')}")
+    print(f"its {len(products)} matrix products alone: {spread(rates['own sizes'], 'GFLOP/s')}")
+    print(f"{PEAK_SIZE} x {PEAK_SIZE} products: {spread(rates['square'], 'GFLOP/s')}")
     print(
-        f"training step: {counter.get_total_flops() / 1e9:.2f} GFLOP, "
-        f"{spread(rates['step'], 'GFLOP/s')}, {statistics.median(shares):.0%} of the products"
+        f"the step reaches {shares['share_of_peak']:.0%} of the rate at its own sizes, "
+        f"{shares['share_of_square_peak']:.0%} of that of the square product"
     )
-    return statistics.median(shares)
+    return shares
 
 
 if __name__ == "__main__":
