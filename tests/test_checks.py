@@ -10,7 +10,7 @@ WRONG_MODELS = {
     "pixel order": ("-> b (h w) (p1 p2)", "-> b (h w) (p2 p1)", 2),
     "transpose": ("self.mlp2(O1.transpose(1, 2))", "self.mlp2(O1.reshape(X.shape))", 3),
     "mean": (".mean(dim=1)", ".amax(dim=1)", 3),
-    "ReLU": ("nn.ReLU()", "nn.GELU()", 3),
+    "ReLU": ("nn.ReLU(inplace=True)", "nn.GELU()", 3),
     "bias": ("nn.Linear(width, hidden)", "nn.Linear(width, hidden, bias=False)", 3),
     "loss": ("CrossEntropyLoss()", "CrossEntropyLoss(label_smoothing=0.1)", 4),
     "optimiser": ("torch.optim.Adam(", "torch.optim.SGD(", 4),
