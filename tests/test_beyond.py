@@ -76,7 +76,7 @@ def test_every_parameter_belongs_to_one_optimiser(notebook):
     muon, adam = notebook["make_mixer_optimizers"](model, 0.01, 0.02)
     owned = [p for each in (muon, adam) for group in each.param_groups for p in group["params"]]
     assert len(owned) == len({id(p) for p in owned}) == len(list(model.parameters()))
-    assert len(muon.param_groups[0]["params"]) == 2 * 4  # two blocks of four matrices
+    assert len(muon.param_groups[0]["params"]) == 1 + 2 * 4  # the stem, and four in each block
 
 
 def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_zero(notebook):
