@@ -107,6 +107,7 @@ def run(
 ) -> dict[str, float]:
     """Train from one seed with a line of progress, and measure once, at the end."""
     torch.manual_seed(seed)
+    train_data.batch_size = recipe.batch_size
     model = make_model(recipe).to(train_data.images.device)
     num_steps = recipe.num_epochs * len(train_data)
     optimizers, schedules = make_optimizers(recipe, model, num_steps)

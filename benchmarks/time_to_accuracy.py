@@ -44,6 +44,7 @@ def main() -> None:
 
     def ours(seed: int) -> float:
         torch.manual_seed(seed)
+        train_data.batch_size = FAST.batch_size
         model = make_model(FAST).to(device)
         optimizers, schedules = make_optimizers(FAST, model, FAST.num_epochs * len(train_data))
         history = train(
