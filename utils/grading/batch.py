@@ -22,7 +22,6 @@ from utils.grading.results import (
 )
 from utils.grading.rubric import Step
 
-
 PLAN = "class.json"
 
 
@@ -112,7 +111,9 @@ class Progress:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Called for every test; the last one of a submission carries what it earned."""
         if report.failed and report.when != "call":
-            print(f"The grader itself failed on {report.nodeid}:\n{report.longrepr}", file=sys.stderr)
+            print(
+                f"The grader itself failed on {report.nodeid}:\n{report.longrepr}", file=sys.stderr
+            )
         if report.when != "call" or "graded" not in dict(report.user_properties):
             return
         facts = json.loads(dict(report.user_properties)["graded"])

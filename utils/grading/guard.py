@@ -8,6 +8,7 @@ under the names that a check uses, in the notebook or in a library.
 import builtins
 import json
 import sys
+from types import ModuleType
 from typing import Any
 
 from IPython import get_ipython
@@ -15,6 +16,8 @@ from IPython import get_ipython
 # Modules whose functions and classes a check relies on, with those below them.
 _GUARDED = ("builtins", "math", "einops", "d2l", "utils", "torch.testing", "torch.nn", "torch._C")
 _GUARDED_ALONE = ("torch", "torch._tensor", "torch.functional")
+
+_GUARDED_BELOW = tuple(f"{name}." for name in _GUARDED)
 
 _tools: dict[str, Any] = {}
 _originals: list[tuple[Any, dict[str, Any]]] = []
@@ -34,13 +37,11 @@ def install(imports: str, names: list[str]) -> None:
             del _tools[name]
     _tools.update({name: vars(builtins)[name] for name in names if name in vars(builtins)})
     for name, module in list(sys.modules.items()):
-        if name in _GUARDED_ALONE or name.startswith(tuple(f"{m}." for m in _GUARDED)):
-            _remember(module)
-        elif name in _GUARDED:
+        if name in (*_GUARDED_ALONE, *_GUARDED) or name.startswith(_GUARDED_BELOW):
             _remember(module)
 
 
-def _remember(module: Any) -> None:
+def _remember(module: ModuleType) -> None:
     content = {name: value for name, value in vars(module).items() if callable(value)}
     _originals.append((module, content))
     for value in content.values():
@@ -57,11 +58,9 @@ def before_check() -> str:
             if current.get(name) is not value and (callable(value) or isinstance(value, property)):
                 setattr(owner, name, value)
                 replaced.append(f"{owner.__name__}.{name}")
-        if isinstance(owner, type):
-            for name in set(current) - set(content):
-                if callable(current[name]) and any(name in vars(base) for base in owner.__mro__[1:]):
-                    delattr(owner, name)
-                    replaced.append(f"{owner.__name__}.{name}")
+        for name in _new_overrides(owner, content):
+            delattr(owner, name)
+            replaced.append(f"{owner.__name__}.{name}")
     shell = get_ipython()
     for name, value in _tools.items():
         if shell.user_ns.get(name, value) is not value:
@@ -73,6 +72,15 @@ def before_check() -> str:
     shell.custom_exceptions = ()
     sys.settrace(None)
     return json.dumps(replaced)
+
+
+def _new_overrides(owner: ModuleType | type, content: dict[str, Any]) -> list[str]:
+    """Methods that were put into a class since, over those that it inherits."""
+    if not isinstance(owner, type):
+        return []
+    inherited = {name for base in owner.__mro__[1:] for name in vars(base)}
+    added = vars(owner).keys() - content.keys()
+    return [name for name in added & inherited if callable(vars(owner)[name])]
 
 
 def after_check() -> None:

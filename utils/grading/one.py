@@ -50,7 +50,6 @@ class Settings:
     hidden: list[str]
     threads: int
 
-
     def digest(self, submission: Path) -> str:
         """Changes with whatever could change the grade of the file `submission`."""
         settings = asdict(self)
@@ -92,15 +91,17 @@ class Grade:
 
 @dataclass
 class _Run:
-    """What a session has said about a notebook: cells by their number, remarks, accuracy."""
+    """What a session has said about a notebook: its cells by number, and more."""
 
     cells: dict[int, dict[str, Any]] = field(default_factory=dict)
-    remarks: list[str] = field(default_factory=list)
+    replaced: set[str] = field(default_factory=set)  # what it had put in place of checks' tools
     accuracy: float | None = None
     end: str = ""  # why the session ended before the notebook did
 
 
-def grade_submission(path: Path, name: str, settings: Settings) -> tuple[Grade, NotebookNode | None]:
+def grade_submission(
+    path: Path, name: str, settings: Settings
+) -> tuple[Grade, NotebookNode | None]:
     """Grade the file at `path`; return the grade and the executed notebook, if it is one."""
     start = time.monotonic()
     try:
@@ -112,7 +113,9 @@ def grade_submission(path: Path, name: str, settings: Settings) -> tuple[Grade, 
         return Grade(name, points, problems, out_of, reason=str(error)), None
     remarks += put_checks(notebook, settings.steps)
     run = _run(notebook, settings)
-    grade = _judge(name, notebook, run, [*remarks, *run.remarks], settings.steps)
+    if run.replaced:
+        remarks.append(f"set aside for the checks: {', '.join(sorted(run.replaced))}")
+    grade = _judge(name, notebook, run, remarks, settings.steps)
     grade.seconds = round(time.monotonic() - start, 1)
     return grade, notebook
 
@@ -199,8 +202,8 @@ def _follow(started: tuple[subprocess.Popen, int], patience: float) -> _Run:
 def _note(run: _Run, message: dict[str, Any]) -> None:
     if "cell" in message:
         run.cells[message["cell"]] = message
-    elif "remark" in message:
-        run.remarks.append(message["remark"])
+    elif "replaced" in message:
+        run.replaced.update(message["replaced"])
     elif "accuracy" in message:
         run.accuracy = message["accuracy"]
     elif "end" in message:
@@ -213,7 +216,9 @@ def _judge(
     """A step's points are earned by its check cell alone."""
     points, problems, first = {}, {}, ""
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    checks = {cell.metadata.grading.step: n for n, cell in enumerate(code) if "grading" in cell.metadata}
+    checks = {
+        cell.metadata.grading.step: n for n, cell in enumerate(code) if "grading" in cell.metadata
+    }
     for step in steps:
         result = run.cells.get(checks[step.number])
         passed = result is not None and result["outcome"] == "passed"

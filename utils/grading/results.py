@@ -53,7 +53,7 @@ def write_table(file: Path, grades: Iterable[Grade]) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     steps = list(grades[0].points) if grades else []
-    writer.writerow(["submission", *steps, *"total out_of accuracy seconds reason".split()])
+    writer.writerow(["submission", *steps, *["total", "out_of", "accuracy", "seconds", "reason"]])
     for grade in grades:
         points = [grade.points[step] for step in steps]
         accuracy = "" if grade.accuracy is None else f"{grade.accuracy:.4f}"
@@ -77,7 +77,7 @@ def write_report(file: Path, notebook: NotebookNode) -> None:
 # The first words of a problem, and what to do about it.
 ADVICE = {
     "NotImplementedError": "This step is still open: write the cell that raises it.",
-    "NameError": "The name is defined nowhere above. Restart the kernel and run all cells in order.",
+    "NameError": "The name is defined nowhere above. Restart the kernel and run all cells.",
     "ModuleNotFoundError": "Only the packages of the assignment are installed. Remove that import.",
     "SyntaxError": "Python cannot read this cell. Run it and look at the line that it marks.",
     "IndentationError": "Python cannot read this cell. Look at the indentation of the line named.",
@@ -90,7 +90,7 @@ ADVICE = {
     "showed": "Print less: a summary instead of every step.",
     "the kernel ended": "Remove calls that end Python, such as os._exit.",
     "SystemExit": "Remove the call of sys.exit or exit.",
-    "the file": "Save the notebook in JupyterLab, open it once more to be sure, and hand in that file.",
+    "the file": "Save the notebook in JupyterLab, open it once more, and hand in that file.",
     "notebook format": "Save the notebook in a current JupyterLab and hand it in again.",
 }
 

@@ -1,5 +1,6 @@
 """The checks and their points, as the repository's notebook holds them, and how they get into a
-submission in place of its own."""
+submission in place of its own.
+"""
 
 import ast
 import json

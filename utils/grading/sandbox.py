@@ -6,11 +6,11 @@ left running. Without it, util-linux's `unshare` still gives processes and netwo
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -29,9 +29,9 @@ def find_level(network: bool) -> str:
         folder = new_folder(Path(name))
         for level in ("bubblewrap", "unshare"):
             command = [*walls(level, folder, [], network), "true"]
-            if shutil.which(command[0]):
-                if subprocess.run(command, capture_output=True).returncode == 0:
-                    return level
+            works = shutil.which(command[0]) and subprocess.run(command, capture_output=True)
+            if works and works.returncode == 0:
+                return level
     return "none"
 
 
@@ -54,7 +54,8 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
     if level == "bubblewrap":
         command = ["bwrap", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
         # On disk below `folder`, where what is written is counted.
-        command += ["--bind", str(folder / ".tmp"), "/tmp", "--bind", str(folder / ".shm"), "/dev/shm"]
+        for private, place in ((".tmp", "/tmp"), (".shm", "/dev/shm")):
+            command += ["--bind", str(folder / private), place]
         gone = [path for path in hidden if not path.is_relative_to("/tmp")]
         # Parents first, so that what is shown again inside a hidden folder stays visible.
         for path in sorted({Path("/run"), *gone}):
@@ -92,36 +93,37 @@ def limits(memory: int) -> list[str]:
 
 def kill_tree(pid: int) -> None:
     """Kill a process and all its descendants."""
-    try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return
+    family = _family(pid)
     for process in family:
-        try:
-            process.send_signal(signal.SIGKILL)
-        except psutil.NoSuchProcess:
-            continue
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     psutil.wait_procs(family, timeout=5)
 
 
-def memory_of_tree(pid: int, enough: int) -> tuple[int, int]:
+def size_of_tree(pid: int, enough: int) -> tuple[int, int]:
     """Bytes of memory that a process and its descendants hold, and how many they are.
 
     Pages that forked processes share are counted once, but only if the quick sum, which
     counts them every time, exceeds `enough`.
     """
-    try:
-        family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    except psutil.NoSuchProcess:
-        return 0, 0
-    total = sum(_measure(process, lambda p: p.memory_info().rss) for process in family)
-    if total > enough and hasattr(psutil, "LINUX") and psutil.LINUX:
-        total = sum(_measure(process, lambda p: p.memory_full_info().pss) for process in family)
+    family = _family(pid)
+    total = sum(_memory(process, "rss") for process in family)
+    if total > enough and psutil.LINUX:
+        total = sum(_memory(process, "pss") for process in family)
     return total, len(family)
 
 
-def _measure(process: psutil.Process, what) -> int:
+def _family(pid: int) -> list[psutil.Process]:
     try:
-        return what(process)
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _memory(process: psutil.Process, kind: str) -> int:
+    try:
+        facts = process.memory_info() if kind == "rss" else process.memory_full_info()
+        return getattr(facts, kind)
     except psutil.Error:  # it has ended meanwhile, or belongs to someone else
         return 0

@@ -9,7 +9,9 @@ descriptor that they name. The kernel runs behind walls in other processes, whic
 import ast
 import json
 import os
+import re
 import secrets
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +27,7 @@ from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, NbCellError
 
 from utils.grading.naming import StepNotebook
-from utils.grading.sandbox import kill_tree, memory_of_tree, walls
+from utils.grading.sandbox import kill_tree, size_of_tree, walls
 
 MAX_OUTPUT = 10 * 2**20  # bytes that one cell may print or show
 MAX_SHOWN = 20_000  # characters of it that the report keeps
@@ -33,14 +35,15 @@ MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_PROCESSES = 200
 MAX_REVIVALS = 2  # new kernels after one died
 PATIENCE = 5  # seconds for a cell to obey an interrupt
+FULL = re.compile("MemoryError|allocate memory|^showed more")
 GUARD = "__import__('utils.grading.guard', fromlist=['guard'])"
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The kernel was stopped or is gone; the message says why."""
 
 
-class OutOfTime(Stopped):
+class OutOfTimeError(StoppedError):
     """The time for the whole submission is over."""
 
 
@@ -78,13 +81,13 @@ class WatchedKernel(RunningKernel):
             transport="ipc",
             connection_file=str(folder / f".{secrets.token_hex(4)}"),
         )
-        self.km.start_kernel(cwd=str(folder), stderr=open(os.devnull, "w"))
+        self.km.start_kernel(cwd=str(folder), stderr=subprocess.DEVNULL)
         self.kc = self.km.client()
         self.kc.start_channels()
         try:
             self.kc.wait_for_ready(timeout=60)
         except RuntimeError as error:
-            raise Stopped("the kernel did not start") from error
+            raise StoppedError("the kernel did not start") from error
         self._ensure_iopub_up()
         self.ask(settings["install"])
 
@@ -96,7 +99,8 @@ class WatchedKernel(RunningKernel):
         while True:
             message = self.get_message("shell", timeout)
             if message["parent_header"].get("msg_id") == msg_id:
-                return message["content"]
+                self.reply = message["content"]
+                return self.reply
 
     def get_message(self, stream: str, timeout: float | None = None) -> dict[str, Any]:
         """nbval's, in short slices, between which the limits are looked at."""
@@ -114,7 +118,7 @@ class WatchedKernel(RunningKernel):
             if time.monotonic() > until:
                 raise Empty
             if not self.is_alive():
-                raise Stopped("the kernel ended in this cell (os._exit, a crash, or killed)")
+                raise StoppedError("the kernel ended in this cell (os._exit, a crash, or killed)")
 
     def _read_output(self, timeout: float) -> None:
         """Take in what the kernel shows, so that nothing piles up; forget what is too much."""
@@ -147,21 +151,23 @@ class WatchedKernel(RunningKernel):
             return
         self._next_look = now + 0.25
         if now > self.end:
-            self._stop(OutOfTime(f"ran longer than {self.settings['seconds']:g} s in all"))
+            self._stop(OutOfTimeError(f"ran longer than {self.settings['seconds']:g} s in all"))
         if now > self._patience:
             why = "showed too much" if self.flooded else "ran too long"
-            self._stop(Stopped(f"{why} and did not obey the interrupt"))
-        memory, processes = memory_of_tree(self.km.provisioner.pid, self.settings["memory"])
+            self._stop(StoppedError(f"{why} and did not obey the interrupt"))
+        memory, processes = size_of_tree(self.km.provisioner.pid, self.settings["memory"])
         if memory > self.settings["memory"]:
-            self._stop(Stopped(f"used more than {self.settings['memory'] / 2**30:g} GiB of memory"))
+            self._stop(
+                StoppedError(f"used more than {self.settings['memory'] / 2**30:g} GiB of memory")
+            )
         if processes > MAX_PROCESSES:
-            self._stop(Stopped(f"started more than {MAX_PROCESSES} processes"))
+            self._stop(StoppedError(f"started more than {MAX_PROCESSES} processes"))
         if _bytes_below(self.folder) > MAX_FILES:
-            self._stop(Stopped(f"wrote more than {MAX_FILES / 2**30:g} GiB"))
+            self._stop(StoppedError(f"wrote more than {MAX_FILES / 2**30:g} GiB"))
         if os.getppid() != self.settings["parent"]:  # the grader is gone
-            self._stop(OutOfTime("the grader was stopped"))
+            self._stop(OutOfTimeError("the grader was stopped"))
 
-    def _stop(self, reason: Stopped) -> None:
+    def _stop(self, reason: StoppedError) -> None:
         kill_tree(self.km.provisioner.pid)
         raise reason
 
@@ -170,11 +176,11 @@ class WatchedKernel(RunningKernel):
             kill_tree(self.km.provisioner.pid)
             super().stop()
 
-    def ask(self, expression: str) -> Any:
+    def ask(self, expression: str) -> str | None:
         """The value of an expression in the kernel, outside the submission's cells.
 
         Raises:
-            Stopped: if the kernel gives none.
+            StoppedError: if the kernel gives none.
         """
         self._patience = float("inf")
         request = self.kc.execute("", silent=True, user_expressions={"answer": expression})
@@ -182,7 +188,7 @@ class WatchedKernel(RunningKernel):
             answer = self.await_reply(request, timeout=60)["user_expressions"]["answer"]
             return ast.literal_eval(answer["data"]["text/plain"])
         except (KeyError, ValueError, SyntaxError, Empty) as error:
-            raise Stopped("the kernel no longer answers the grader") from error
+            raise StoppedError("the kernel no longer answers the grader") from error
 
 
 def _bytes_below(folder: Path) -> int:
@@ -205,14 +211,14 @@ class Grader:
         self.settings = settings
         self.folder = Path(settings["notebook"]).parent
         self.end = time.monotonic() + settings["seconds"]
-        self.results = open(settings["results"], "w", encoding="utf-8")
+        self.results = os.fdopen(settings["results"], "w", encoding="utf-8")
         self.revivals = 0
         self.passed: list[str] = []  # sources of the cells that a new kernel has to run again
 
     def new_kernel(self) -> WatchedKernel:
         return WatchedKernel(self.settings, self.folder, self.end)
 
-    def tell(self, **result: Any) -> None:
+    def tell(self, **result: object) -> None:
         """Send one result to the process that started this one."""
         print(json.dumps(result), file=self.results, flush=True)
 
@@ -236,18 +242,26 @@ class Grader:
     def pytest_runtest_call(self, item: IPyNbCell) -> Iterator[None]:
         self._revive(item.parent)
         kernel, grading = item.parent.kernel, item.cell.metadata.get("grading")
+        if not kernel.is_alive():
+            raise StoppedError("not run: the kernel had died")
         if not grading:
-            return (yield)
+            result = yield
+            self._expect_success(kernel)
+            return result
         if replaced := json.loads(kernel.ask(f"{GUARD}.before_check()")):
-            self.tell(remark=f"set aside for check {grading.step}: {', '.join(replaced)}")
+            self.tell(replaced=replaced)
         self._expect_failure(kernel)
+        objection = ""
         try:
             result = yield
-            if grading.step == self.settings["last_step"]:
-                self._compare_accuracy(kernel)
+            self._expect_success(kernel)
         finally:
-            with suppress(Stopped):
+            if grading.step == self.settings["last_step"]:
+                objection = self._count_accuracy(kernel)
+            with suppress(StoppedError):
                 kernel.ask(f"{GUARD}.after_check()")
+        if objection:
+            raise StoppedError(objection)
         return result
 
     def _revive(self, notebook: _GradedNotebook) -> None:
@@ -261,26 +275,37 @@ class Grader:
                 request = notebook.kernel.execute_cell_input(source, allow_stdin=False)
                 notebook.kernel.await_reply(request, self.settings["cell_seconds"])
             except Empty as error:
-                raise Stopped("running the earlier cells again took too long") from error
+                raise StoppedError("running the earlier cells again took too long") from error
+
+    def _expect_success(self, kernel: WatchedKernel) -> None:
+        """Make sure that the cell did succeed: nbval looks only at what the kernel shows."""
+        if kernel.reply["status"] != "ok":
+            raise StoppedError(kernel.reply.get("ename", "the cell failed without a message"))
 
     def _expect_failure(self, kernel: WatchedKernel) -> None:
         """Make sure that this kernel still reports a failed assertion as one."""
         token = secrets.token_hex(8)
-        reply = kernel.await_reply(kernel.kc.execute(f"{GUARD}.fail({token!r})"), timeout=60)
+        reply = kernel.await_reply(
+            kernel.execute_cell_input(f"{GUARD}.fail({token!r})"), timeout=60
+        )
         if (reply.get("ename"), reply.get("evalue")) != ("AssertionError", token):
-            raise Stopped("this notebook keeps checks from failing")
+            raise StoppedError("this notebook keeps checks from failing")
 
-    def _compare_accuracy(self, kernel: WatchedKernel) -> None:
-        """The accuracy that the notebook found must be the one that the grader counts."""
-        measured, claimed = json.loads(kernel.ask(f"{GUARD}.count_accuracy()"))
-        if measured is None:
-            return
-        self.tell(accuracy=measured)
-        if claimed is None or abs(measured - claimed) > 1e-4:
-            raise Stopped(
-                f"the grader counts an accuracy of {measured:.2%} on freshly loaded test images, "
-                f"the notebook's `accuracy` is {claimed if claimed is None else f'{claimed:.2%}'}"
-            )
+    def _count_accuracy(self, kernel: WatchedKernel) -> str:
+        """Count the model's accuracy; say so if the notebook's own figure is another one."""
+        try:
+            measured, claimed = json.loads(kernel.ask(f"{GUARD}.count_accuracy()"))
+            if measured is None:
+                return ""
+            self.tell(accuracy=float(measured))
+            if abs(measured - claimed) <= 1e-4:
+                return ""
+            claim = f"the notebook's `accuracy` is {claimed:.2%}"
+        except StoppedError as error:
+            return str(error)
+        except (TypeError, ValueError):
+            claim = "the notebook has no number `accuracy`"
+        return f"{claim}, the grader counts {measured:.2%} on freshly loaded test images"
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(
@@ -290,33 +315,32 @@ class Grader:
         if call.when == "teardown" or (call.when == "setup" and not call.excinfo):
             return report
         error = call.excinfo.value if call.excinfo else None
+        problem = self._explain(error, item) if report.failed else ""
+        outputs = [_shorten(output) for output in item.test_outputs or []]
+        self.tell(cell=item.cell_num, outcome=report.outcome, problem=problem, outputs=outputs)
         if report.passed:
             self.passed.append(item.cell.source)
-        if isinstance(error, OutOfTime):
+        if isinstance(error, OutOfTimeError):
             item.session.shouldstop = str(error)
-        outputs = [_shorten(output) for output in item.test_outputs or []]
-        self.tell(
-            cell=item.cell_num,
-            outcome=report.outcome,
-            problem=self._explain(error, item) if report.failed else "",
-            outputs=outputs,
-        )
+        elif FULL.search(problem) and self.revivals < MAX_REVIVALS:
+            item.parent.kernel.stop()  # what filled it would make the later cells fail as well
         return report
 
     def _explain(self, error: BaseException, item: IPyNbCell) -> str:
         """What went wrong in a cell, in one line."""
         kernel = item.parent.kernel
+        if isinstance(error, OutOfTimeError):
+            return str(error)
+        if kernel and kernel.flooded:
+            return f"showed more than {MAX_OUTPUT >> 20} MiB"
+        if item.parent.timed_out:
+            return f"ran longer than {self.settings['cell_seconds']:g} s"
         if isinstance(error, NbCellError):
             raised = [o for o in item.test_outputs if o["output_type"] == "error"]
-            if kernel and kernel.flooded:
-                return f"showed more than {MAX_OUTPUT >> 20} MiB"
-            if item.parent.timed_out:
-                return f"ran longer than {self.settings['cell_seconds']:g} s"
             if raised:
                 text = " ".join(f"{raised[-1]['ename']}: {raised[-1]['evalue']}".split())
+                text = text.removesuffix(":")
                 return text if len(text) <= 300 else text[:299] + "…"
-        if isinstance(error, RuntimeError) and "Kernel dead" in str(error):
-            return "not run: the kernel had died"
         return " ".join(str(error).split()) or type(error).__name__
 
 
