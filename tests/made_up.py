@@ -2,8 +2,8 @@
 
     python tests/made_up.py FOLDER --honest 12
 
-writes twelve model answers and one submission for every entry of `HOSTILE` into FOLDER, made from
-the repository's notebook. The tests use the same entries on a small notebook.
+writes twelve model answers and one submission for every entry of `HOSTILE` into FOLDER. With --small
+they are answers to a small assignment instead, which is written beside FOLDER; the tests use it.
 """
 
 import argparse
@@ -81,10 +81,10 @@ def changed(notebook: NotebookNode, old: str, new: str) -> NotebookNode:
     return notebook
 
 
-def with_cell(notebook: NotebookNode, source: str, position: int = 1) -> NotebookNode:
-    """The notebook with one more code cell at `position`."""
+def with_cell(notebook: NotebookNode, *sources: str) -> NotebookNode:
+    """The notebook with more code cells after its first cell."""
     notebook = copy.deepcopy(notebook)
-    notebook.cells.insert(position, new_code_cell(source.strip()))
+    notebook.cells[1:1] = [new_code_cell(source.strip()) for source in sources]
     return notebook
 
 
@@ -112,8 +112,13 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--honest", type=int, default=12, help="model answers")
     parser.add_argument("--hostile", type=int, default=len(HOSTILE))
+    parser.add_argument("--small", action="store_true", help="of an assignment that takes no time")
     arguments = parser.parse_args()
-    answer = nbformat.read(NOTEBOOK, as_version=4)
+    if arguments.small:
+        answer = small_notebook()
+        nbformat.write(answer, arguments.folder.with_suffix(".ipynb"))
+    else:
+        answer = nbformat.read(NOTEBOOK, as_version=4)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, arguments.honest + 1):
         nbformat.write(answer, arguments.folder / f"honest {number:02}.ipynb")

@@ -137,12 +137,11 @@ def put_checks(submission: NotebookNode, steps: list[Step]) -> list[str]:
             if not (same or claimed == step.number):
                 continue
             if step.number in found:
-                remarks.append(f"check {step.number} is there twice (the first was used)")
-                cell.source = ""
-            else:
-                found[step.number] = cell
-                if not same:
-                    remarks.append(f"check {step.number} was edited (the original was used)")
+                remarks.append(f"check {step.number} is there twice (the last was used)")
+                found[step.number].source = ""
+            if not same:
+                remarks.append(f"check {step.number} was edited (the original was used)")
+            found[step.number] = cell
             break
     end = len(cells)
     for step in reversed(steps):
