@@ -2,8 +2,8 @@
 
     python tests/made_up.py FOLDER --honest 12
 
-writes twelve model answers and one submission for every entry of `HOSTILE` into FOLDER. With --small
-they are answers to a small assignment instead, which is written beside FOLDER; the tests use it.
+writes twelve model answers and one submission for every entry of `HOSTILE` into FOLDER. With
+--small they answer a small assignment instead, which is written beside FOLDER; the tests use it.
 """
 
 import argparse

@@ -1,7 +1,8 @@
 """Make the notebook that a student begins with: `python -m utils.starter FILE`.
 
-In cells tagged `answer`, the bodies of functions are taken out; a cell that defines none is taken
-out whole. Text, signatures, docstrings, settings and checks stay, outputs go.
+In cells tagged `answer`, and in those `beyond` the assignment, the bodies of functions are taken
+out; a cell that defines none is taken out whole. Text, signatures, docstrings, settings and
+checks stay, outputs go.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from nbformat import NotebookNode
 
 from utils.notebook import NOTEBOOK
 
+ANSWERS = {"answer", "beyond"}
+
 
 def make_starter(notebook: NotebookNode) -> NotebookNode:
     """Return the notebook with its answers taken out and its outputs cleared."""
@@ -22,7 +25,7 @@ def make_starter(notebook: NotebookNode) -> NotebookNode:
     sources = [cell.source for cell in code]
     for number, cell in enumerate(code):
         cell.outputs, cell.execution_count = [], None
-        if "answer" in cell.metadata.get("tags", []):
+        if ANSWERS & set(cell.metadata.get("tags", [])):
             cell.source = _without_answer(cell.source, sources[number + 1 :])
             cell.metadata.tags = [tag for tag in cell.metadata.tags if tag != "answer"]
     starter.metadata.pop("language_info", None)  # names the Python that ran the answer

@@ -16,13 +16,13 @@ from utils.grading.one import Settings, grade_submission
 from utils.grading.results import (
     grade_file,
     read_grade,
+    save_report,
     write_feedback,
     write_grade,
-    write_report,
 )
 from utils.grading.rubric import Step
 
-PLAN = "class.json"
+PLAN = ".class.json"
 
 
 class StepLostError(Exception):
@@ -74,7 +74,13 @@ class _Submission(pytest.File):
             feedback = (self.out / "feedback" / name).with_suffix(".txt")
             write_feedback(feedback, self.grade, self.settings.steps)
             if notebook is not None:
-                write_report((self.out / "reports" / name).with_suffix(".html"), notebook)
+                try:
+                    report = (self.out / "reports" / name).with_suffix(".html")
+                    save_report(report, notebook, self.grade)
+                except (
+                    Exception
+                ) as error:  # whatever a submission shows: its grade must not be lost
+                    self.grade.reason += f"; no report: {type(error).__name__}: {error}"[:200]
             write_grade(kept, self.grade, self.digest)  # last: what has a grade is complete
 
 

@@ -7,17 +7,21 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import textwrap
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from html import escape
 from pathlib import Path
 
-from nbconvert import HTMLExporter
+import nbformat
 from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 from utils.grading.one import Grade
 from utils.grading.rubric import Step
+from utils.report import write_report
 
 
 def grade_file(out: Path, submission: str) -> Path:
@@ -67,11 +71,28 @@ def _inert(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def write_report(file: Path, notebook: NotebookNode) -> None:
-    """Write the executed notebook as HTML, without scripts: a grader opens it in a browser."""
-    exporter = HTMLExporter(embed_images=False, sanitize_html=True)
-    page, _ = exporter.from_notebook_node(notebook)
-    _write(file, page)
+def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
+    """Write the notebook as it ran, with what its steps earned after the first cell.
+
+    Raises:
+        ReportError: if it cannot become a report.
+    """
+    rows = [f"| {step} | {points} |" for step, points in grade.points.items()]
+    table = ["| step | points |", "|:--|--:|", *rows, f"| **together** | **{grade.total}** |"]
+    text = [
+        f"## Grade: {grade.total} of {grade.out_of} points",
+        escape(grade.reason),
+        "\n".join(table),
+    ]
+    if grade.accuracy is not None:
+        text.append(f"Accuracy on the test images, counted by the grader: {grade.accuracy:.2%}.")
+    report = nbformat.from_dict(notebook)
+    report.cells.insert(1, new_markdown_cell("\n\n".join(text)))
+    report.metadata["title"] = grade.submission
+    with tempfile.TemporaryDirectory() as folder:
+        executed = Path(folder) / "submission.ipynb"
+        nbformat.write(report, executed)
+        write_report(executed, file, allow_errors=True)
 
 
 # The first words of a problem, and what to do about it.

@@ -112,6 +112,8 @@ def _clean(cell: NotebookNode) -> NotebookNode:
     tags = cell.metadata.get("tags")
     if isinstance(tags, list) and "beyond" in tags:
         metadata["tags"] = ["nbval-skip"]
+    elif isinstance(tags, list) and "facts" in tags:
+        metadata["tags"] = ["facts"]  # for the head of the report
     return new_code_cell(_text(cell.source), metadata=metadata)
 
 
@@ -166,7 +168,7 @@ def _normalise(source: str) -> str:
 
 def _check_cell(step: Step) -> NotebookNode:
     grading = {"step": step.number, "title": step.title, "points": step.points}
-    return new_code_cell(step.check, metadata={"grading": grading})
+    return new_code_cell(step.check, metadata={"grading": grading, "tags": ["check"]})
 
 
 def _end_of_step(cells: list[NotebookNode], step: int, end: int) -> int:

@@ -30,7 +30,8 @@ from utils.grading.naming import StepNotebook
 from utils.grading.sandbox import kill_tree, size_of_tree, walls
 
 MAX_OUTPUT = 10 * 2**20  # bytes that one cell may print or show
-MAX_SHOWN = 20_000  # characters of it that the report keeps
+MAX_SHOWN = 20_000  # characters of one output that the report keeps, if it is no picture
+MAX_REPORT = 20 * 2**20  # characters that it keeps of all outputs
 MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_PROCESSES = 200
 MAX_REVIVALS = 2  # new kernels after one died
@@ -212,7 +213,7 @@ class Grader:
         self.folder = Path(settings["notebook"]).parent
         self.end = time.monotonic() + settings["seconds"]
         self.results = os.fdopen(settings["results"], "w", encoding="utf-8")
-        self.revivals = 0
+        self.revivals, self.shown = 0, 0
         self.passed: list[str] = []  # sources of the cells that a new kernel has to run again
 
     def new_kernel(self) -> WatchedKernel:
@@ -294,10 +295,10 @@ class Grader:
     def _count_accuracy(self, kernel: WatchedKernel) -> str:
         """Count the model's accuracy; say so if the notebook's own figure is another one."""
         try:
-            measured, claimed = json.loads(kernel.ask(f"{GUARD}.count_accuracy()"))
+            measured, claimed, source = json.loads(kernel.ask(f"{GUARD}.count_accuracy()"))
             if measured is None:
                 return ""
-            self.tell(accuracy=float(measured))
+            self.tell(accuracy=float(measured), source=source)
             if abs(measured - claimed) <= 1e-4:
                 return ""
             claim = f"the notebook's `accuracy` is {claimed:.2%}"
@@ -317,6 +318,9 @@ class Grader:
         error = call.excinfo.value if call.excinfo else None
         problem = self._explain(error, item) if report.failed else ""
         outputs = [_shorten(output) for output in item.test_outputs or []]
+        self.shown += len(str(outputs))
+        if self.shown > MAX_REPORT:
+            outputs = []
         self.tell(cell=item.cell_num, outcome=report.outcome, problem=problem, outputs=outputs)
         if report.passed:
             self.passed.append(item.cell.source)
@@ -345,13 +349,15 @@ class Grader:
 
 
 def _shorten(output: dict[str, Any]) -> dict[str, Any]:
-    """An output that a report can show: long text is cut, an oversized picture left out."""
+    """An output that a report can show: long text is cut, what else is oversized left out."""
     output = dict(output)
     if isinstance(output.get("text"), str) and len(output["text"]) > MAX_SHOWN:
         output["text"] = output["text"][:MAX_SHOWN] + "\n(cut here by the grader)\n"
     if "data" in output:
         output["data"] = {
-            kind: value for kind, value in output["data"].items() if len(str(value)) <= 2**21
+            kind: value
+            for kind, value in output["data"].items()
+            if len(str(value)) <= (2**21 if kind.startswith("image/") else 10 * MAX_SHOWN)
         }
     return output
 
