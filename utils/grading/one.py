@@ -23,6 +23,10 @@ STAND_IN = "stand-in"  # as in utils.data, which would import torch here
 GRACE = 60  # seconds beyond its time after which a session that does not stop by itself is killed
 
 
+class GraderError(Exception):
+    """A submission could not be graded, through no fault of its own."""
+
+
 @dataclass
 class Settings:
     """What is the same for all submissions of a class.
@@ -104,7 +108,11 @@ class _Run:
 def grade_submission(
     path: Path, name: str, settings: Settings
 ) -> tuple[Grade, NotebookNode | None]:
-    """Grade the file at `path`; return the grade and the executed notebook, if it is one."""
+    """Grade the file at `path`; return the grade and the executed notebook, if it is one.
+
+    Raises:
+        GraderError: if it could not be run, through no fault of its own.
+    """
     start = time.monotonic()
     try:
         notebook, remarks = read_submission(path)
@@ -210,6 +218,8 @@ def _note(run: _Run, message: dict[str, Any]) -> None:
         run.replaced.update(message["replaced"])
     elif "accuracy" in message:
         run.accuracy, run.source = message["accuracy"], message["source"]
+    elif "broken" in message:
+        raise GraderError(message["broken"])
     elif "end" in message:
         run.end = message["end"]
 

@@ -35,6 +35,7 @@ MAX_REPORT = 20 * 2**20  # characters that it keeps of all outputs
 MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_PROCESSES = 200
 MAX_REVIVALS = 2  # new kernels after one died
+START = 120  # seconds for a kernel to start, and for its guard
 PATIENCE = 5  # seconds for a cell to obey an interrupt
 FULL = re.compile("MemoryError|allocate memory|^showed more")
 GUARD = "__import__('utils.grading.guard', fromlist=['guard'])"
@@ -86,11 +87,11 @@ class WatchedKernel(RunningKernel):
         self.kc = self.km.client()
         self.kc.start_channels()
         try:
-            self.kc.wait_for_ready(timeout=60)
+            self.kc.wait_for_ready(timeout=START)
+            self._ensure_iopub_up()
         except RuntimeError as error:
-            raise StoppedError("the kernel did not start") from error
-        self._ensure_iopub_up()
-        self.ask(settings["install"])
+            raise StoppedError(f"the kernel did not start ({error})") from error
+        self.ask(settings["install"], timeout=START)
 
     def execute_cell_input(self, cell_input: str, allow_stdin: bool | None = None) -> str:
         self._waiting, self._printed, self._patience = [], 0, float("inf")
@@ -129,13 +130,13 @@ class WatchedKernel(RunningKernel):
             except Empty:
                 return
             timeout = 0
-            if message["msg_type"] in ("stream", "display_data", "execute_result"):
-                self._printed += len(str(message["content"]))
-                if self.flooded:
-                    if self._patience == float("inf"):
-                        self.interrupt()
-                    return
-            self._waiting.append(message)
+            self._printed += len(str(message["content"]))
+            if not self.flooded or message["msg_type"] in ("status", "error"):
+                self._waiting.append(message)
+            elif self._patience == float("inf"):
+                self.interrupt()
+            if self.flooded:
+                return
 
     @property
     def flooded(self) -> bool:
@@ -150,7 +151,6 @@ class WatchedKernel(RunningKernel):
         now = time.monotonic()
         if now < self._next_look:
             return
-        self._next_look = now + 0.25
         if now > self.end:
             self._stop(OutOfTimeError(f"ran longer than {self.settings['seconds']:g} s in all"))
         if now > self._patience:
@@ -167,6 +167,8 @@ class WatchedKernel(RunningKernel):
             self._stop(StoppedError(f"wrote more than {MAX_FILES / 2**30:g} GiB"))
         if os.getppid() != self.settings["parent"]:  # the grader is gone
             self._stop(OutOfTimeError("the grader was stopped"))
+        # Looking at very many files or processes takes time: keep that to a tenth.
+        self._next_look = now + max(0.25, 10 * (time.monotonic() - now))
 
     def _stop(self, reason: StoppedError) -> None:
         kill_tree(self.km.provisioner.pid)
@@ -177,7 +179,7 @@ class WatchedKernel(RunningKernel):
             kill_tree(self.km.provisioner.pid)
             super().stop()
 
-    def ask(self, expression: str) -> str | None:
+    def ask(self, expression: str, timeout: float = 60) -> str | None:
         """The value of an expression in the kernel, outside the submission's cells.
 
         Raises:
@@ -186,14 +188,20 @@ class WatchedKernel(RunningKernel):
         self._patience = float("inf")
         request = self.kc.execute("", silent=True, user_expressions={"answer": expression})
         try:
-            answer = self.await_reply(request, timeout=60)["user_expressions"]["answer"]
+            answer = self.await_reply(request, timeout)["user_expressions"]["answer"]
             return ast.literal_eval(answer["data"]["text/plain"])
         except (KeyError, ValueError, SyntaxError, Empty) as error:
             raise StoppedError("the kernel no longer answers the grader") from error
 
 
 def _bytes_below(folder: Path) -> int:
-    return sum(file.lstat().st_size for file in folder.rglob("*") if file.exists())
+    """What the files below a folder take on disk; they may come and go meanwhile."""
+    total = 0
+    for parent, _, files in os.walk(folder):
+        for file in files:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, file)).st_blocks * 512
+    return total
 
 
 class _GradedNotebook(StepNotebook):
@@ -202,7 +210,11 @@ class _GradedNotebook(StepNotebook):
     grader: "Grader"
 
     def setup(self) -> None:
-        self.kernel = self.grader.new_kernel()
+        try:
+            self.kernel = self.grader.new_kernel()
+        except StoppedError as error:  # no cell has run: this is not the submission's fault
+            self.grader.tell(broken=str(error))
+            raise
 
 
 class Grader:
@@ -286,9 +298,11 @@ class Grader:
     def _expect_failure(self, kernel: WatchedKernel) -> None:
         """Make sure that this kernel still reports a failed assertion as one."""
         token = secrets.token_hex(8)
-        reply = kernel.await_reply(
-            kernel.execute_cell_input(f"{GUARD}.fail({token!r})"), timeout=60
-        )
+        request = kernel.execute_cell_input(f"{GUARD}.fail({token!r})")
+        try:
+            reply = kernel.await_reply(request, timeout=60)
+        except Empty as error:
+            raise StoppedError("the kernel no longer answers the grader") from error
         if (reply.get("ename"), reply.get("evalue")) != ("AssertionError", token):
             raise StoppedError("this notebook keeps checks from failing")
 
