@@ -112,6 +112,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--honest", type=int, default=12, help="model answers")
     parser.add_argument("--hostile", type=int, default=len(HOSTILE))
+    parser.add_argument("--epochs", type=int, help="to train for (default: as the notebook)")
     parser.add_argument("--small", action="store_true", help="of an assignment that takes no time")
     arguments = parser.parse_args()
     if arguments.small:
@@ -119,6 +120,8 @@ def main() -> None:
         nbformat.write(answer, arguments.folder.with_suffix(".ipynb"))
     else:
         answer = nbformat.read(NOTEBOOK, as_version=4)
+    if arguments.epochs:
+        answer = changed(answer, "num_epochs = 5", f"num_epochs = {arguments.epochs}")
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, arguments.honest + 1):
         nbformat.write(answer, arguments.folder / f"honest {number:02}.ipynb")

@@ -117,6 +117,15 @@ CLASS = {
     "wrong in step 2": (instead_of_double("double = float"), WRONG_2, "check 2: AssertionError"),
     "wrong in step 3": (changed(small_notebook(), "10", "11"), [1, 2, 0], "not the total"),
     **{f"hostile, {k}": (instead_of_double(source), WRONG_2, "") for k, source in HOSTILE.items()},
+    "time-out that is caught": (
+        instead_of_double(f"""
+import time
+try: time.sleep(60)
+except KeyboardInterrupt: pass
+{DOUBLE}"""),
+        FULL,
+        "code cell 4: ran longer than 4 s",
+    ),
     "syntax error": (instead_of_double("def double(x) return"), WRONG_2, "SyntaxError"),
     "missing import": (instead_of_double("import not_there"), WRONG_2, "ModuleNotFoundError"),
     "input()": (instead_of_double("x = input('x? ')"), WRONG_2, "StdinNotImplementedError"),
@@ -440,7 +449,7 @@ REAL = {
         changed(answer(), "lr=learning_rate,", "lr=learning_rate / 2,"),
         [4],
     ),
-    "wrong in step 5": (changed(answer(), "num_epochs, show_progress", "1, show_progress"), [5]),
+    "wrong in step 5": (changed(answer(), "optimizer, num_epochs,", "optimizer, 1,"), [5]),
     "wrong in step 6": (changed(answer(), "margin = 1.96", "margin = 1.28"), [6]),
     "fakes its accuracy": (fake_accuracy(), [5, 6]),
     "relabels the test images": (changed(answer(), LOGITS, RELABEL + LOGITS), [6]),

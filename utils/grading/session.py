@@ -259,7 +259,7 @@ class Grader:
             raise StoppedError("not run: the kernel had died")
         if not grading:
             result = yield
-            self._expect_success(kernel)
+            self._expect_success(item)
             return result
         if replaced := json.loads(kernel.ask(f"{GUARD}.before_check()")):
             self.tell(replaced=replaced)
@@ -267,7 +267,7 @@ class Grader:
         objection = ""
         try:
             result = yield
-            self._expect_success(kernel)
+            self._expect_success(item)
         finally:
             if grading.step == self.settings["last_step"]:
                 objection = self._count_accuracy(kernel)
@@ -290,10 +290,13 @@ class Grader:
             except Empty as error:
                 raise StoppedError("running the earlier cells again took too long") from error
 
-    def _expect_success(self, kernel: WatchedKernel) -> None:
+    def _expect_success(self, item: IPyNbCell) -> None:
         """Make sure that the cell did succeed: nbval looks only at what the kernel shows."""
-        if kernel.reply["status"] != "ok":
-            raise StoppedError(kernel.reply.get("ename", "the cell failed without a message"))
+        reply = item.parent.kernel.reply
+        if reply["status"] != "ok":
+            raise StoppedError(reply.get("ename", "the cell failed without a message"))
+        if item.parent.timed_out:  # and the cell caught the interrupt, as `train` does
+            raise StoppedError("ran too long")
 
     def _expect_failure(self, kernel: WatchedKernel) -> None:
         """Make sure that this kernel still reports a failed assertion as one."""
