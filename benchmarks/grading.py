@@ -29,6 +29,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--honest", type=int, default=12)
+    parser.add_argument("--hostile", type=int, help="how many of them (default: all kinds)")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=120, help="limit for one submission")
     parser.add_argument("--cell-seconds", type=float, default=30, help="limit for one cell")
@@ -43,7 +44,7 @@ def main() -> None:
 
 def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
     honest_alone, _ = _time(folder / "honest", arguments, arguments.honest, 0)
-    seconds, rows = _time(folder / "all", arguments, arguments.honest, None)
+    seconds, rows = _time(folder / "all", arguments, arguments.honest, arguments.hostile)
     hostile = [row for row in rows if row["submission"].startswith("hostile")]
     honest = [row for row in rows if row not in hostile]
     limits = len(hostile) * arguments.seconds / arguments.workers

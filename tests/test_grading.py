@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import json
 import os
 import re
 import shutil
@@ -487,6 +488,17 @@ def test_the_accuracy_is_counted_by_the_grader(graded_real):
     assert table["relabels the test images"]["accuracy"] == table["model answer"]["accuracy"]
     assert "the grader counts" in table["relabels the test images"]["reason"]
     assert table["starter"]["accuracy"] == ""
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_at_a_tiny_size():
+    script = NOTEBOOK.parents[1] / "benchmarks" / "grading.py"
+    options = ["--small", "--honest", "1", "--hostile", "1", "--cell-seconds", "2"]
+    command = [sys.executable, str(script), *options]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    result = json.loads(printed.splitlines()[-1])
+    assert (result["submissions"], result["hostile"], result["wrong"]) == (2, 1, 0)
+    assert 0 < result["ratio"] < 1.1
 
 
 def test_bad_input_ends_with_one_sentence(tmp_path, small):
