@@ -95,6 +95,11 @@ def skip(_, check):
     check.metadata["tags"], check.source = ["nbval-skip"], "# NBVAL_SKIP\n" + check.source
 
 
+def beyond(notebook, position):
+    notebook.cells[position].metadata["tags"] = ["beyond"]
+    return notebook
+
+
 def strip_metadata(notebook, _):
     for cell in notebook.cells:
         cell.metadata.clear()
@@ -181,6 +186,11 @@ for folder in ('/', {str(Path.home())!r}, {str(NOTEBOOK.parents[1] / 'utils')!r}
     except OSError: continue
     raise SystemError(folder + ' could be written')
 {DOUBLE}"""),
+        FULL,
+        r"^$",
+    ),
+    "cell beyond the assignment": (
+        beyond(with_cell(small_notebook(), "1 / 0"), 1),
         FULL,
         r"^$",
     ),
@@ -317,7 +327,7 @@ def test_every_notebook_has_a_report_and_feedback(graded):
     page = (out / "reports" / "unfinished.html").read_text(encoding="utf-8")
     assert "write double" in page
     assert "Held." in page
-    assert "Grade: 4 of 6 points" in page
+    assert "unfinished.ipynb: 4 of 6 points" in page
     feedback = (out / "feedback" / "unfinished.txt").read_text(encoding="utf-8")
     assert ADVICE["NotImplementedError"] in " ".join(feedback.split())
 

@@ -72,7 +72,7 @@ def _inert(text: str) -> str:
 
 
 def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
-    """Write the notebook as it ran, with what its steps earned after the first cell.
+    """Write the notebook as it ran, with what its steps earned at the head.
 
     Raises:
         ReportError: if it cannot become a report.
@@ -80,14 +80,14 @@ def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
     rows = [f"| {step} | {points} |" for step, points in grade.points.items()]
     table = ["| step | points |", "|:--|--:|", *rows, f"| **together** | **{grade.total}** |"]
     text = [
-        f"## Grade: {grade.total} of {grade.out_of} points",
+        f"## {escape(grade.submission)}: {grade.total} of {grade.out_of} points",
         escape(grade.reason),
         "\n".join(table),
     ]
     if grade.accuracy is not None:
         text.append(f"Accuracy on the test images, counted by the grader: {grade.accuracy:.2%}.")
     report = nbformat.from_dict(notebook)
-    report.cells.insert(1, new_markdown_cell("\n\n".join(text)))
+    report.cells.insert(0, new_markdown_cell("\n\n".join(text)))
     report.metadata["title"] = grade.submission
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder) / "submission.ipynb"

@@ -71,6 +71,8 @@ def read_tools(notebook: Path, steps: list[Step]) -> tuple[str, list[str]]:
 def read_submission(path: Path) -> tuple[NotebookNode, list[str]]:
     """Read a submission of any notebook format as format 4; return it with remarks.
 
+    Cells tagged `beyond` are left out: they can earn no points, and may take long.
+
     Raises:
         SubmissionError: if the file is empty, too large, or no notebook.
     """
@@ -89,7 +91,8 @@ def read_submission(path: Path) -> tuple[NotebookNode, list[str]]:
             remarks.append("was in notebook format 3 (converted)")
         notebook = nbformat.convert(nbformat.from_dict(content), 4)
         # Rebuilt cell by cell: ids, outputs and counts of a submission are of no use here.
-        return new_notebook(cells=[_clean(cell) for cell in notebook.cells]), remarks
+        cells = [_clean(cell) for cell in notebook.cells if "beyond" not in _tags(cell)]
+        return new_notebook(cells=cells), remarks
     except OSError as error:
         raise SubmissionError(f"the file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -109,12 +112,14 @@ def _clean(cell: NotebookNode) -> NotebookNode:
     metadata = {}
     if isinstance(cell.metadata.get("grading"), dict):
         metadata["grading"] = cell.metadata["grading"]
-    tags = cell.metadata.get("tags")
-    if isinstance(tags, list) and "beyond" in tags:
-        metadata["tags"] = ["nbval-skip"]
-    elif isinstance(tags, list) and "facts" in tags:
+    if "facts" in _tags(cell):
         metadata["tags"] = ["facts"]  # for the head of the report
     return new_code_cell(_text(cell.source), metadata=metadata)
+
+
+def _tags(cell: NotebookNode) -> list[str]:
+    tags = cell.metadata.get("tags")
+    return tags if isinstance(tags, list) else []
 
 
 def _text(source: str | list[str]) -> str:
