@@ -97,6 +97,8 @@ def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
 
 # The first words of a problem, and what to do about it.
 ADVICE = {
+    "AssertionError": "This step computes something else. Compare it with the text above the check "
+    "and run the check in the notebook until it says that it held.",
     "NotImplementedError": "This step is still open: write the cell that raises it.",
     "NameError": "The name is defined nowhere above. Restart the kernel and run all cells.",
     "ModuleNotFoundError": "Only the packages of the assignment are installed. Remove that import.",
@@ -107,7 +109,6 @@ ADVICE = {
     "RuntimeError: [enforce fail at alloc": "Memory is limited. Work in batches, keep no copies.",
     "used more than": "Memory is limited. Work in batches, and keep no copies of the data set.",
     "ran longer than": "Look for a loop that does not end, or do less work in this cell.",
-    "ran too long": "Look for a loop that does not end.",
     "showed": "Print less: a summary instead of every step.",
     "the kernel ended": "Remove calls that end Python, such as os._exit.",
     "SystemExit": "Remove the call of sys.exit or exit.",
