@@ -19,7 +19,7 @@ endif
 # On Linux, torch may then use huge pages: training steps take about a tenth less time.
 export THP_MEM_ALLOC_ENABLE ?= 1
 
-.PHONY: help report test test-quick lint lab notebook benchmark clean
+.PHONY: help report test test-quick lint lab notebook benchmark starter grade clean
 
 help:
 	@echo "make report      execute the notebook, write report/fashion_mnist.html"
@@ -28,7 +28,9 @@ help:
 	@echo "make lab         open the notebook in JupyterLab"
 	@echo "make benchmark   time loader, training and scaling against the book's way (10 minutes)"
 	@echo "make notebook    re-execute the committed notebook in place (maintainers)"
-	@echo "make clean       remove build/ and report/"
+	@echo "make starter     write starter/fashion_mnist.ipynb, the notebook a student begins with"
+	@echo "make grade SUBMISSIONS=folder   grade every notebook below it into grades/"
+	@echo "make clean       remove build/, report/, starter/ and grades/"
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -61,5 +63,14 @@ benchmark: $(READY)
 	for script in loader training time_to_accuracy scaling; do \
 		FASHION_MNIST_REQUIRED=1 $(BIN)/python benchmarks/$$script.py || exit 1; done
 
+starter: $(READY)
+	$(BIN)/python -m utils.starter starter/fashion_mnist.ipynb
+
+OUT ?= grades
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
+grade: $(READY)
+	$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder))
+	$(BIN)/python -m utils.grading "$(SUBMISSIONS)" --out "$(OUT)" -n $(WORKERS) --no-network
+
 clean:
-	rm -rf build report
+	rm -rf build report starter grades

@@ -1,0 +1,103 @@
+"""Time the grading of a made-up class: what hostile submissions cost, and how it grows.
+
+    python benchmarks/grading.py               # 20 submissions, 8 of them hostile
+    python benchmarks/grading.py --scaling     # 2, 4 and 8 honest ones; 1 and 2 workers
+
+The last line is one JSON object. The first form measures the honest submissions alone, then all
+of them: `ratio` is the time for all over the time for the honest ones plus the hostile ones'
+limits, shared by the workers. The honest ones are the model answer with two epochs; `--small`
+uses an assignment that takes no time.
+"""
+
+import argparse
+import csv
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+MADE_UP = Path(__file__).resolve().parents[1] / "tests" / "made_up.py"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--honest", type=int, default=12)
+    parser.add_argument("--hostile", type=int, help="how many of them (default: all kinds)")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--seconds", type=float, default=120, help="limit for one submission")
+    parser.add_argument("--cell-seconds", type=float, default=30, help="limit for one cell")
+    parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--small", action="store_true")
+    arguments = parser.parse_args()
+    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    with tempfile.TemporaryDirectory() as folder:
+        measure = _measure_scaling if arguments.scaling else _measure_hostile
+        print(json.dumps(measure(Path(folder), arguments)))
+
+
+def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    honest_alone, _ = _time(folder / "honest", arguments, arguments.honest, 0)
+    seconds, rows = _time(folder / "all", arguments, arguments.honest, arguments.hostile)
+    hostile = [row for row in rows if row["submission"].startswith("hostile")]
+    honest = [row for row in rows if row not in hostile]
+    limits = len(hostile) * arguments.seconds / arguments.workers
+    wrong = [row for row in honest if row["total"] != row["out_of"] or row["reason"]]
+    wrong += [row for row in hostile if not row["reason"]]
+    for row in wrong + hostile:
+        print(f"{row['seconds']:>6} s  {row['total']:>2} of {row['out_of']}  {row['reason']}")
+    return {
+        "submissions": len(rows),
+        "hostile": len(hostile),
+        "wrong": len(wrong),
+        "seconds": round(seconds, 1),
+        "honest_alone": round(honest_alone, 1),
+        "hostile_limits": limits,
+        "ratio": round(seconds / (honest_alone + limits), 3),
+        "seconds_per_honest": statistics.median(float(row["seconds"]) for row in honest),
+        "seconds_per_hostile": statistics.median(float(row["seconds"]) for row in hostile),
+    }
+
+
+def _measure_scaling(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    times = {}
+    for number, workers in ((2, 2), (4, 2), (8, 2), (8, 1)):
+        arguments.workers = workers
+        times[number, workers], _ = _time(folder / f"{number} {workers}", arguments, number, 0)
+    step, last = times[4, 2] - times[2, 2], times[8, 2] - times[4, 2]
+    return {
+        **{f"{n} submissions, {w} workers": round(t, 1) for (n, w), t in times.items()},
+        "growth": round(last / step, 2),  # 2 if every submission adds the same
+        "speedup": round(times[8, 1] / times[8, 2], 2),
+    }
+
+
+def _time(
+    folder: Path, arguments: argparse.Namespace, honest: int, hostile: int | None
+) -> tuple[float, list[dict[str, str]]]:
+    """Grade a new made-up class; return the wall time in seconds and the rows of its table."""
+    make = [sys.executable, str(MADE_UP), str(folder), "--honest", str(honest)]
+    make += ["--small"] if arguments.small else ["--epochs", "2"]
+    subprocess.run(make + ([] if hostile is None else ["--hostile", str(hostile)]), check=True)
+    out = folder.with_name(f"{folder.name} graded")
+    command = [sys.executable, "-m", "utils.grading", str(folder), "--out", str(out)]
+    command += ["--notebook", str(folder.with_suffix(".ipynb"))] if arguments.small else []
+    command += ["-n", str(arguments.workers), "--no-network", "--memory", "2"]
+    command += ["--seconds", str(arguments.seconds)]
+    command += ["--cell-seconds", str(arguments.cell_seconds)]
+    start = time.perf_counter()
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    print(f"{honest} honest, {arguments.workers} workers: {seconds:.1f} s", flush=True)
+    with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
+        return seconds, list(csv.DictReader(file))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Grade submissions: `python -m utils.grading FOLDER --out DIR -n WORKERS`."""
