@@ -70,7 +70,9 @@ def test_the_steps_are_numbered_in_order(stored):
         (4, "Loss and optimiser"),
         (5, "Train"),
         (6, "Final accuracy"),
-        (7, "Summary, exercises, references"),
+        (7, "Do the claims hold?"),
+        (8, "Further in the same five epochs"),
+        (9, "Summary, exercises, references"),
     ]
 
 

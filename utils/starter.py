@@ -1,8 +1,8 @@
 """Make the notebook that a student begins with: `python -m utils.starter FILE`.
 
 In cells tagged `answer`, and in those `beyond` the assignment, the bodies of functions are taken
-out; a cell that defines none is taken out whole. Text, signatures, docstrings, settings and
-checks stay, outputs go.
+out; an answer that defines none is taken out whole. Text, signatures, docstrings, settings,
+checks and the experiments beyond the assignment stay, outputs go.
 """
 
 import argparse
@@ -15,8 +15,6 @@ from nbformat import NotebookNode
 
 from utils.notebook import NOTEBOOK
 
-ANSWERS = {"answer", "beyond"}
-
 
 def make_starter(notebook: NotebookNode) -> NotebookNode:
     """Return the notebook with its answers taken out and its outputs cleared."""
@@ -25,25 +23,25 @@ def make_starter(notebook: NotebookNode) -> NotebookNode:
     sources = [cell.source for cell in code]
     for number, cell in enumerate(code):
         cell.outputs, cell.execution_count = [], None
-        if ANSWERS & set(cell.metadata.get("tags", [])):
-            cell.source = _without_answer(cell.source, sources[number + 1 :])
-            cell.metadata.tags = [tag for tag in cell.metadata.tags if tag != "answer"]
+        tags = cell.metadata.get("tags", [])
+        if "answer" in tags or "beyond" in tags:
+            cell.source = _without_bodies(cell.source)
+        if "answer" in tags:
+            if cell.source == sources[number]:
+                cell.source = _without_all(cell.source, sources[number + 1 :])
+            cell.metadata.tags = [tag for tag in tags if tag != "answer"]
     starter.metadata.pop("language_info", None)  # names the Python that ran the answer
     return starter
 
 
-def _without_answer(source: str, later: list[str]) -> str:
+def _without_bodies(source: str) -> str:
+    """A cell whose functions and methods are still to be written."""
     lines, module = source.splitlines(), ast.parse(source)
     functions = [("", node) for node in module.body if isinstance(node, ast.FunctionDef)]
     for parent in module.body:
         if isinstance(parent, ast.ClassDef):
             methods = [node for node in parent.body if isinstance(node, ast.FunctionDef)]
             functions += [(f"{parent.name}.", node) for node in methods]
-    if not functions:
-        names = ", ".join(_names_for(module, later))
-        return (
-            f'# Your code. Later cells use {names}.\nraise NotImplementedError("write this cell")'
-        )
     for prefix, function in sorted(functions, key=lambda pair: -pair[1].lineno):
         first = function.body[0]
         start = first.end_lineno if ast.get_docstring(function) else first.lineno - 1
@@ -51,6 +49,12 @@ def _without_answer(source: str, later: list[str]) -> str:
         stub = f'{indent}raise NotImplementedError("write {prefix}{function.name}")'
         lines[start : function.end_lineno] = [stub]
     return "\n".join(lines)
+
+
+def _without_all(source: str, later: list[str]) -> str:
+    """A cell that is still to be written, and says what the later ones need of it."""
+    names = ", ".join(_names_for(ast.parse(source), later))
+    return f'# Your code. Later cells use {names}.\nraise NotImplementedError("write this cell")'
 
 
 def _names_for(module: ast.Module, later: list[str]) -> list[str]:
