@@ -50,7 +50,7 @@ def test_the_stored_accuracy_is_that_of_the_real_data(stored):
     assert "(stand-in)" not in "".join(
         str(cell.outputs) for cell in stored.cells if "outputs" in cell
     )
-    assert "Data: **Fashion-MNIST**" in text
+    assert "| data | **Fashion-MNIST**" in text
 
 
 def test_every_check_cell_says_what_held(code):
