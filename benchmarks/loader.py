@@ -11,7 +11,17 @@ from collections.abc import Iterable
 
 from book import book_folder
 from d2l import torch as d2l
-from measure import alternate, load_share, machine, spread, timed, times_faster
+from measure import (
+    add_write_option,
+    alternate,
+    load_share,
+    machine,
+    spread,
+    timed,
+    times_faster,
+    timings_table,
+    write_table,
+)
 from torch import Tensor
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
@@ -27,6 +37,7 @@ def main() -> None:
         "--repeats", type=int, default=5, metavar="N", help="counted epochs of each"
     )
     parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
+    add_write_option(parser)
     arguments = parser.parse_args()
 
     print(machine())
@@ -55,7 +66,10 @@ def main() -> None:
     for name, values in seconds.items():
         print(f"{name}: {spread(values)} an epoch of {ours.num_images:,} images")
     ratio, ratios = times_faster(seconds, OURS, (BOOK, PLAIN))
-    print(f"times faster than the fastest of the others: {spread(ratios, 'times')}")
+    finding = f"Times faster than the fastest of the others: {spread(ratios, 'times')}."
+    print(finding)
+    if arguments.write:
+        write_table("loader", timings_table(seconds, finding))
     print(json.dumps({"ratio": ratio, "ratios": ratios, "seconds": seconds}))
 
 

@@ -1,5 +1,6 @@
 """What the benchmarks share: the machine in words, and fair timings of several candidates."""
 
+import argparse
 import os
 import platform
 import statistics
@@ -27,6 +28,13 @@ def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, B
 def _resize(data: BatchLoader, num_images: int) -> None:
     index = torch.arange(num_images, device=data.labels.device) % data.num_images
     data.images, data.labels = data.images[index], data.labels[index]
+
+
+def add_write_option(parser: argparse.ArgumentParser) -> None:
+    """Give a benchmark the option that puts its result into `benchmarks/README.md`."""
+    parser.add_argument(
+        "--write", action="store_true", help="put the result into benchmarks/README.md"
+    )
 
 
 def machine() -> str:
@@ -88,6 +96,16 @@ def times_faster(
     fastest = min(peers, key=lambda peer: statistics.median(seconds[peer]))
     ratios = [peer / mine for peer, mine in zip(seconds[fastest], seconds[ours], strict=True)]
     return statistics.median(ratios), ratios
+
+
+def timings_table(seconds: dict[str, list[float]], *findings: str) -> str:
+    """A table of the seconds of each candidate, the findings under it, and the machine."""
+    rows = [
+        f"| {name} | {statistics.median(values):.3g} | {min(values):.3g} to {max(values):.3g} |"
+        for name, values in seconds.items()
+    ]
+    head = f"| {len(next(iter(seconds.values())))} rounds | median, s | range, s |\n|:--|--:|--:|"
+    return "\n".join([head, *rows, "", *findings, f"Measured on {machine()}."])
 
 
 def write_table(name: str, text: str) -> None:

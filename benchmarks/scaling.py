@@ -19,7 +19,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
-from measure import load_share, machine, timed
+from measure import add_write_option, load_share, machine, timed, write_table
 
 from utils import figures
 from utils.notebook import load_definitions
@@ -41,6 +41,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--picture", type=Path, default=PICTURE)
     parser.add_argument("--point", type=float, help=argparse.SUPPRESS)  # one share, this process
+    add_write_option(parser)
     arguments = parser.parse_args()
     if arguments.point is not None:
         print(json.dumps(measure_point(arguments.point, arguments.threads[0], arguments.repeats)))
@@ -68,6 +69,8 @@ def main() -> None:
     exponents = {threads: exponent(points) for threads, points in curves.items()}
     draw(curves, exponents, arguments.picture)
     print(f"wrote {arguments.picture}")
+    if arguments.write:
+        write_table("scaling", scaling_table(curves, exponents))
     worst = max(exponents.values(), key=lambda value: abs(value - 1))
     print(json.dumps({"exponent": worst, "exponents": exponents, "curves": curves}))
 
@@ -106,6 +109,20 @@ def exponent(points: list[dict[str, float]]) -> float:
     """The slope of log time over log images, by least squares."""
     images, seconds = ([point[key] for point in points] for key in ("images", "seconds"))
     return float(np.polyfit(np.log(images), np.log(seconds), 1)[0])
+
+
+def scaling_table(curves: dict[int, list[dict[str, float]]], exponents: dict[int, float]) -> str:
+    """Time and memory of every point, and the exponents."""
+    rows = [
+        f"| {threads} | {point['images']:,.0f} | {point['seconds']:.3g} | "
+        f"{point['above_idle'] / MIB:.0f} | {point['limit'] / MIB:.0f} |"
+        for threads, points in curves.items()
+        for point in points
+    ]
+    head = "| threads | training images | s an epoch | MiB above idle torch | limit, MiB |"
+    fitted = ", ".join(f"{value:.2f} ({threads} threads)" for threads, value in exponents.items())
+    ends = ["", f"Time grows as the number of images to the power of {fitted}.", ""]
+    return "\n".join([head, "|--:|--:|--:|--:|--:|", *rows, *ends, f"Measured on {machine()}."])
 
 
 def draw(
