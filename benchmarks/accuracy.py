@@ -1,13 +1,13 @@
 """Measure the accuracy of the models over several seeds, or the whole ladder between them.
 
     python benchmarks/accuracy.py --model further --seeds 0 1 2 3 4
-    python benchmarks/accuracy.py --ladder
+    python benchmarks/accuracy.py --ladder --write
     python benchmarks/accuracy.py --model further --validation 10000 --set patch_size=4 depth=2
 
 With --validation the test images are never opened, so that is the way to choose. Without it, each
 run reads them once, at its end. Finished runs are kept in `build/accuracy.jsonl`: an interrupted
-command goes on where it was. The last line is one JSON object; `seconds` is a run's median.
---ladder writes its table into `benchmarks/README.md` and draws `benchmarks/accuracy.png`.
+command goes on where it was. The last line is one JSON object for the last model; `seconds` is a
+run's median. --write puts the table into the READMEs and draws `benchmarks/accuracy.png`.
 """
 
 import argparse
@@ -16,12 +16,13 @@ import json
 import statistics
 import time
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
-from measure import machine, write_table
+from measure import add_write_option, machine, write_table
 from recipes import INGREDIENTS, NOTEBOOK, RECIPES, Recipe, make_loss, make_model, make_optimizers
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -41,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", choices=RECIPES, default="assignment")
+    parser.add_argument("--model", choices=RECIPES, nargs="+", default=["assignment"])
     parser.add_argument("--ladder", action="store_true", help="measure every model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     parser.add_argument(
@@ -51,15 +52,16 @@ def main() -> None:
         "--set", nargs="+", default=[], metavar="NAME=NUMBER", help="change the model's recipe"
     )
     parser.add_argument("--results", type=Path, default=RESULTS, help="where runs are kept")
+    add_write_option(parser)
     arguments = parser.parse_args()
-    if arguments.ladder and (arguments.set or arguments.validation):
-        parser.error("--ladder reports the models as they are, on the test images.")
+    if arguments.write and (arguments.set or arguments.validation):
+        parser.error("--write reports the models as they are, on the test images.")
 
-    names = list(RECIPES) if arguments.ladder else [arguments.model]
+    names = list(RECIPES) if arguments.ladder else arguments.model
     recipes = {name: RECIPES[name] for name in names}
-    for setting in arguments.set:
+    for name, setting in product(names, arguments.set):
         try:
-            recipes[names[0]] = recipes[names[0]].changed(*setting.partition("=")[::2])
+            recipes[name] = recipes[name].changed(*setting.partition("=")[::2])
         except ValueError as error:
             parser.error(str(error))
 
@@ -75,8 +77,11 @@ def main() -> None:
         summary = {"model": name, "source": data[0].source, "measured_on": measured_on}
         summaries.append(summary | summarise(recipe, runs))
         print(json.dumps(summaries[-1]), flush=True)
-    if arguments.ladder:
-        write_ladder(summaries)
+    if arguments.write:
+        write_table("ladder", accuracy_table(summaries))
+        ends = [s for s in summaries if s["model"] in ("assignment", "further", "largest")]
+        write_table("accuracy", accuracy_table(ends), ROOT / "README.md")
+        draw_ladder(summaries)
 
 
 def kept_run(
@@ -151,8 +156,8 @@ def summarise(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def write_ladder(summaries: list[dict[str, Any]]) -> None:
-    """Put the table into `benchmarks/README.md`, and draw the ladder."""
+def accuracy_table(summaries: list[dict[str, Any]]) -> str:
+    """Every model with what it costs and reaches, and the machine."""
     head = (
         "| model | what it adds | parameters | multiply-adds an image | seconds | "
         f"test accuracy, {len(summaries[0]['accuracies'])} seeds |"
@@ -162,9 +167,8 @@ def write_ladder(summaries: list[dict[str, Any]]) -> None:
         f"{s['multiply_adds'] / 1e6:.2f} M | {s['seconds']:.0f} | {describe(s)} |"
         for s in summaries
     ]
-    text = "\n".join([head, "|:--|:--|--:|--:|--:|--:|", *rows, "", f"Measured on: {machine()}."])
-    write_table("ladder", text)
-    draw_ladder(summaries)
+    end = f"Mean and standard deviation; seconds to train, median. Measured on {machine()}."
+    return "\n".join([head, "|:--|:--|--:|--:|--:|--:|", *rows, "", end])
 
 
 def describe(summary: dict[str, Any]) -> str:

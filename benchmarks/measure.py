@@ -108,10 +108,10 @@ def timings_table(seconds: dict[str, list[float]], *findings: str) -> str:
     return "\n".join([head, *rows, "", *findings, f"Measured on {machine()}."])
 
 
-def write_table(name: str, text: str) -> None:
-    """Replace what stands between the markers of `name` in `benchmarks/README.md`."""
-    page = README.read_text(encoding="utf-8")
+def write_table(name: str, text: str, file: Path = README) -> None:
+    """Replace what stands between the markers of `name` in `file`."""
+    page = file.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     before, rest = page.split(start)
     _, after = rest.split(end)
-    README.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
+    file.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
