@@ -19,6 +19,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.ticker import LogLocator, NullFormatter
 from measure import add_write_option, load_share, machine, timed, write_table
 
 from utils import figures
@@ -133,7 +134,7 @@ def draw(
     figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
     styles = zip(curves.items(), ("o-", "s--"), (figures.BLUE, figures.ORANGE), strict=False)
     for (threads, points), style, color in styles:
-        images = [point["images"] for point in points]
+        images = [point["images"] / 1000 for point in points]
         label = f"{threads} thread{'s' * (threads > 1)}"
         time_axes.loglog(
             images,
@@ -146,13 +147,16 @@ def draw(
         memory_axes.plot(images, memory, style, color=color, label=label)
     limits = [point["limit"] / MIB for point in points]
     memory_axes.plot(images, limits, ":", color=figures.GREY, label="limit: data twice + 300 MiB")
-    time_axes.set(title="Time of an epoch", xlabel="training images", ylabel="seconds")
-    memory_axes.set(
-        title="Peak memory above idle torch", xlabel="training images", ylabel="MiB", ylim=(0, None)
-    )
-    memory_axes.xaxis.set_major_formatter("{x:,.0f}")
-    for axes in (time_axes, memory_axes):
-        axes.legend(frameon=False)
+    size = "training images, in thousands"
+    time_axes.set(title="Time of an epoch", xlabel=size, ylabel="seconds")
+    time_axes.set_xticks(images, [f"{thousands:g}" for thousands in images], minor=False)
+    time_axes.set_xticks([], minor=True)
+    time_axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    time_axes.yaxis.set_major_formatter("{x:g}")
+    time_axes.yaxis.set_minor_formatter(NullFormatter())
+    memory_axes.set(title="Peak memory above idle torch", xlabel=size, ylabel="MiB", ylim=(0, None))
+    time_axes.legend(frameon=False)
+    memory_axes.legend(frameon=False, loc="lower right")
     figure.savefig(picture, dpi=200)
 
 
