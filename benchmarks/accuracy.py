@@ -159,7 +159,7 @@ def summarise(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[str, Any]:
 def accuracy_table(summaries: list[dict[str, Any]]) -> str:
     """Every model with what it costs and reaches, and the machine."""
     head = (
-        "| model | what it adds | parameters | multiply-adds an image | seconds | "
+        "| model | what it is, or adds | parameters | multiply-adds an image | seconds | "
         f"test accuracy, {len(summaries[0]['accuracies'])} seeds |"
     )
     rows = [

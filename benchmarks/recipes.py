@@ -101,14 +101,14 @@ FAST = replace(
     batch_size=256,
 )
 INGREDIENTS = {
-    "assignment": "the assignment as written",
+    "assignment": "the network of step 3, as written",
     "schedule": "learning rate rises, then falls",
     "layer-norm": "LayerNorm before each MLP and the mean",
     "residuals": "residuals around each MLP",
     "sizes": "smaller patches, more blocks",
     "muon": "Muon for the blocks' matrices",
     "mirror": "half of the training images mirrored",
-    "further": "answers averaged over mirror images",
+    "further": "the network of step 8: answers averaged over mirror images, too",
     "largest": "wider and deeper",
 }
 
