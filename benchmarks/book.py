@@ -7,10 +7,11 @@ images that a benchmark uses are written there, in a temporary folder, whatever 
 import os
 import struct
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from d2l import torch as d2l
@@ -68,17 +69,25 @@ class BookNet(nn.Module):
 
 
 def train_book(
-    net: nn.Module,
-    train_iter: DataLoader,
-    test_iter: DataLoader,
-    loss_function: Callable[[Tensor, Tensor], Tensor],
-    optimizer: torch.optim.Optimizer,
+    notebook: dict[str, Any],
+    data: BatchLoader,
+    iterators: tuple[DataLoader, DataLoader],
+    seed: int,
     num_epochs: int,
 ) -> Iterator[float]:
-    """The loop of `d2l.train_ch3` without its animation; yields the test accuracy of each epoch.
+    """Build the notebook's network, and train it as the returned test accuracies are asked for.
 
-    The animation is left out because it fails on current IPython, and would only cost time.
+    The loop is that of `d2l.train_ch3` without its animation, which fails on current IPython and
+    would only cost time.
     """
-    for _ in range(num_epochs):
-        d2l.train_epoch_ch3(net, train_iter, loss_function, optimizer)
-        yield d2l.evaluate_accuracy(net, test_iter)
+    torch.manual_seed(seed)
+    net = BookNet(notebook["make_model"](), data).to(notebook["device"])
+    optimizer, loss_function = notebook["make_optimizer"](net), notebook["loss_function"]
+    train_iter, test_iter = iterators
+
+    def epochs() -> Iterator[float]:
+        for _ in range(num_epochs):
+            d2l.train_epoch_ch3(net, train_iter, loss_function, optimizer)
+            yield d2l.evaluate_accuracy(net, test_iter)
+
+    return epochs()

@@ -10,13 +10,14 @@ last line is one JSON object with the best trial.
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import optuna
 from accuracy import ROOT, run
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from recipes import NOTEBOOK, RECIPES, Recipe, replace
+from recipes import NOTEBOOK, RECIPES, Recipe
 
 from utils.data import load_fashion_mnist
 

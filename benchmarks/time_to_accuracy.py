@@ -15,7 +15,7 @@ import statistics
 from time import perf_counter
 
 import torch
-from book import BookNet, book_folder, train_book
+from book import book_folder, train_book
 from d2l import torch as d2l
 from measure import (
     add_write_option,
@@ -72,16 +72,11 @@ def main() -> None:
         return sum(history.seconds)
 
     with book_folder(train_data, test_data):
-        train_iter, test_iter = d2l.load_data_fashion_mnist(NOTEBOOK["batch_size"])
+        iterators = d2l.load_data_fashion_mnist(NOTEBOOK["batch_size"])
 
         def book(seed: int) -> float:
-            torch.manual_seed(seed)
-            net = BookNet(NOTEBOOK["make_model"](), train_data).to(device)
-            optimizer, loss_function = NOTEBOOK["make_optimizer"](net), NOTEBOOK["loss_function"]
+            epochs = train_book(NOTEBOOK, train_data, iterators, seed, arguments.most_epochs)
             start = perf_counter()
-            epochs = train_book(
-                net, train_iter, test_iter, loss_function, optimizer, arguments.most_epochs
-            )
             if not any(accuracy >= arguments.goal for accuracy in epochs):
                 print(f"  {BOOK}, seed {seed}: not within {arguments.most_epochs} epochs")
             return perf_counter() - start

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from book import BookNet, book_folder, train_book
+from book import book_folder, train_book
 from d2l import torch as d2l
 from measure import (
     add_write_option,
@@ -69,20 +69,11 @@ def main() -> None:
         return timed(run, device)
 
     with book_folder(train_data, test_data):
-        train_iter, test_iter = d2l.load_data_fashion_mnist(notebook["batch_size"])
+        iterators = d2l.load_data_fashion_mnist(notebook["batch_size"])
 
         def book(seed: int) -> float:
-            torch.manual_seed(seed)
-            net = BookNet(notebook["make_model"](), train_data).to(device)
-            optimizer, loss_function = notebook["make_optimizer"](net), notebook["loss_function"]
-
-            def run() -> None:
-                epochs = train_book(
-                    net, train_iter, test_iter, loss_function, optimizer, num_epochs
-                )
-                accuracies[BOOK].append(list(epochs)[-1])
-
-            return timed(run, device)
+            epochs = train_book(notebook, train_data, iterators, seed, num_epochs)
+            return timed(lambda: accuracies[BOOK].append(list(epochs)[-1]), device)
 
         seconds = alternate({OURS: ours, BOOK: book}, arguments.repeats)
 
