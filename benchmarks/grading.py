@@ -4,9 +4,11 @@
     python benchmarks/grading.py --scaling     # 2, 4 and 8 honest ones; 1 and 2 workers
 
 The last line is one JSON object. The first form measures the honest submissions alone, then all
-of them: `ratio` is the time for all over the time for the honest ones plus the hostile ones'
-limits, shared by the workers. The honest ones are the model answer with two epochs; `--small`
-uses an assignment that takes no time.
+of them. `ratio` is the time for all over what they may cost: the time for the honest ones, and
+for each hostile one the limit that stopped it, if that was one of time, and the time of an honest
+one, because the right answers after its hostile cell are run and graded too; the workers share
+both. The honest ones are the model answer with two epochs; `--small` uses an assignment that takes
+no time.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import csv
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -47,7 +50,9 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> dict[str, o
     seconds, rows = _time(folder / "all", arguments, arguments.honest, arguments.hostile)
     hostile = [row for row in rows if row["submission"].startswith("hostile")]
     honest = [row for row in rows if row not in hostile]
-    limits = len(hostile) * arguments.seconds / arguments.workers
+    seconds_per_honest = statistics.median(float(row["seconds"]) for row in honest)
+    limits = sum(_limit_met(row["reason"]) for row in hostile)
+    allowed = honest_alone + (limits + len(hostile) * seconds_per_honest) / arguments.workers
     wrong = [row for row in honest if row["total"] != row["out_of"] or row["reason"]]
     wrong += [row for row in hostile if not row["reason"]]
     for row in wrong + hostile:
@@ -58,11 +63,18 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> dict[str, o
         "wrong": len(wrong),
         "seconds": round(seconds, 1),
         "honest_alone": round(honest_alone, 1),
-        "hostile_limits": limits,
-        "ratio": round(seconds / (honest_alone + limits), 3),
-        "seconds_per_honest": statistics.median(float(row["seconds"]) for row in honest),
+        "limits_met": limits,
+        "allowed": round(allowed, 1),
+        "ratio": round(seconds / allowed, 3),
+        "seconds_per_honest": seconds_per_honest,
         "seconds_per_hostile": statistics.median(float(row["seconds"]) for row in hostile),
     }
+
+
+def _limit_met(reason: str) -> float:
+    """The limit of time, in seconds, that stopped a submission; 0 if something else did."""
+    found = re.search(r"ran longer than ([\d.]+) s", reason)
+    return float(found[1]) if found else 0.0
 
 
 def _measure_scaling(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
@@ -91,8 +103,9 @@ def _time(
     command += ["-n", str(arguments.workers), "--no-network", "--memory", "2"]
     command += ["--seconds", str(arguments.seconds)]
     command += ["--cell-seconds", str(arguments.cell_seconds)]
+    environment = os.environ | {"FASHION_MNIST_REQUIRED": "1"}  # the stand-in is no measurement
     start = time.perf_counter()
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
     seconds = time.perf_counter() - start
     print(f"{honest} honest, {arguments.workers} workers: {seconds:.1f} s", flush=True)
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:

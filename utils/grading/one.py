@@ -149,11 +149,9 @@ def _run(notebook: NotebookNode, settings: Settings) -> _Run:
 def _start(file: Path, settings: Settings) -> tuple[subprocess.Popen, int]:
     """Start a session; return it, the descriptor to read its results from."""
     results, writable = os.pipe()
-    guard = "__import__('utils.grading.guard', fromlist=['guard'])"
     session = {
         **asdict(settings),
         "notebook": str(file),
-        "install": f"{guard}.install({settings.imports!r}, {settings.names!r})",
         "last_step": settings.steps[-1].number,
         "results": writable,
         "parent": os.getpid(),

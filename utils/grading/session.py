@@ -91,7 +91,8 @@ class WatchedKernel(RunningKernel):
             self._ensure_iopub_up()
         except RuntimeError as error:
             raise StoppedError(f"the kernel did not start ({error})") from error
-        self.ask(settings["install"], timeout=START)
+        tools = f"{settings['imports']!r}, {settings['names']!r}"
+        self.ask(f"{GUARD}.install({tools})", timeout=START)
 
     def execute_cell_input(self, cell_input: str, allow_stdin: bool | None = None) -> str:
         self._waiting, self._printed, self._patience = [], 0, float("inf")
