@@ -116,11 +116,14 @@ def run(
     model = make_model(recipe).to(train_data.images.device)
     num_steps = recipe.num_epochs * len(train_data)
     optimizers, schedules = make_optimizers(recipe, model, num_steps)
+    measured = NOTEBOOK["running_mean"](model) if recipe.average_weights else model
     start = time.perf_counter()
     with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as progress:
 
         def on_step(*_: History | int) -> None:
             progress.update()
+            if measured is not model:
+                measured.update_parameters(model)
 
         history = train(
             model,
@@ -135,7 +138,7 @@ def run(
     if history.interrupted:
         raise SystemExit(130)
     seconds = time.perf_counter() - start
-    return {"accuracy": evaluate(model, other_data), "seconds": seconds}
+    return {"accuracy": evaluate(measured, other_data), "seconds": seconds}
 
 
 def summarise(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[str, Any]:

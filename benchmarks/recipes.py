@@ -7,6 +7,7 @@ put together, at which sizes and rates, so that one ingredient at a time can be 
 from dataclasses import dataclass, fields, replace
 
 import torch
+from einops import rearrange
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -28,8 +29,11 @@ class Recipe:
         schedule: let the learning rates rise and fall, instead of constant ones.
         layer_norm: normalise the input of each MLP, and of the mean.
         residual: add the input of each MLP to its output.
+        zero: let each block start by passing on its input.
+        lines: mix along columns and rows in turn, instead of all patches at once.
         mirror: show half of the training images mirrored.
         average_mirrored: answer with the mean logits of an image and its mirror image.
+        average_weights: measure the running mean of the weights, not the last ones.
         num_epochs: passes over the training images.
         batch_size: images per step.
     """
@@ -45,8 +49,11 @@ class Recipe:
     schedule: bool = False
     layer_norm: bool = False
     residual: bool = False
+    zero: bool = False
+    lines: bool = False
     mirror: bool = False
     average_mirrored: bool = False
+    average_weights: bool = False
     num_epochs: int = NOTEBOOK["num_epochs"]
     batch_size: int = NOTEBOOK["batch_size"]
 
@@ -78,10 +85,13 @@ def _ladder() -> dict[str, Recipe]:
     def add(name: str, **ingredients: float) -> None:
         rungs[name] = replace(list(rungs.values())[-1], **ingredients)
 
-    add("schedule", schedule=True)
+    add("averaged", average_weights=True)
+    add("schedule", schedule=True, average_weights=False)
     add("layer-norm", layer_norm=True)
     add("residuals", residual=True)
+    add("zero", zero=True)
     add("sizes", **NOTEBOOK["mixer_sizes"])
+    add("lines", lines=True)
     add("muon", **NOTEBOOK["mixer_rates"])
     add("mirror", mirror=True)
     add("further", average_mirrored=True)
@@ -95,6 +105,8 @@ RECIPES = _ladder()
 FAST = replace(
     RECIPES["further"],
     **{"patch_size": 14, "dim": 96, "token_hidden": 8, "channel_hidden": 192, "depth": 1},
+    zero=False,
+    lines=False,
     mirror=False,
     average_mirrored=False,
     num_epochs=1,
@@ -102,24 +114,40 @@ FAST = replace(
 )
 INGREDIENTS = {
     "assignment": "the network of step 3, as written",
-    "schedule": "learning rate rises, then falls",
+    "averaged": "running mean of the weights",
+    "schedule": "instead, a learning rate that rises and falls",
     "layer-norm": "LayerNorm before each MLP and the mean",
     "residuals": "residuals around each MLP",
+    "zero": "blocks start by passing on their input",
     "sizes": "smaller patches, more blocks",
-    "muon": "Muon for the blocks' matrices",
+    "lines": "columns and rows mixed in turn",
+    "muon": "Muon for the matrices of stem and blocks",
     "mirror": "half of the training images mirrored",
     "further": "the network of step 8: answers averaged over mirror images, too",
     "largest": "wider and deeper",
 }
 
 
-class PlainBlock(NOTEBOOK["MixerBlock"]):
-    """The mixer block without its residuals."""
+class RecipeBlock(NOTEBOOK["MixerBlock"]):
+    """The notebook's mixer block, without the ingredients that the recipe leaves out."""
+
+    def __init__(self, recipe: Recipe, lines: str) -> None:
+        side = 28 // recipe.patch_size
+        sizes = recipe.dim, recipe.token_hidden, recipe.channel_hidden
+        super().__init__(lines if recipe.lines else "b d (h w)", side, *sizes)
+        if not recipe.lines:
+            self.mlp1 = NOTEBOOK["mlp"](side**2, recipe.token_hidden)
+        if not recipe.layer_norm:
+            self.norm1 = self.norm2 = nn.Identity()
+        self.residual = recipe.residual
 
     def forward(self, X: Tensor) -> Tensor:
         """Map features (b, num_patches, dim) to features of the same shape."""
-        O1 = self.mlp1(self.norm1(X).transpose(1, 2))  # (b, dim, num_patches)
-        return self.mlp2(self.norm2(O1.transpose(1, 2)))  # (b, num_patches, dim)
+        if self.residual:
+            return super().forward(X)
+        L = rearrange(self.norm1(X), f"b (h w) d -> {self.lines}", h=self.length)
+        O1 = rearrange(self.mlp1(L), f"{self.lines} -> b (h w) d", h=self.length)
+        return self.mlp2(self.norm2(O1))  # (b, num_patches, dim)
 
 
 class RecipeModel(NOTEBOOK["Mixer"]):
@@ -129,17 +157,11 @@ class RecipeModel(NOTEBOOK["Mixer"]):
 
     def __init__(self, recipe: Recipe) -> None:
         sizes = recipe.dim, recipe.token_hidden, recipe.channel_hidden
-        super().__init__(recipe.patch_size, *sizes, recipe.depth, NOTEBOOK["num_classes"])
+        super().__init__(recipe.patch_size, *sizes, 0, NOTEBOOK["num_classes"])
         self.recipe = recipe
-        *blocks, norm = self.blocks
-        if not recipe.residual:
-            num_patches = (28 // recipe.patch_size) ** 2
-            blocks = [PlainBlock(num_patches, *sizes) for _ in blocks]
-        if not recipe.layer_norm:
-            norm = nn.Identity()
-            for block in blocks:
-                block.norm1 = block.norm2 = nn.Identity()
-        self.blocks = nn.Sequential(*blocks, norm)
+        lines = NOTEBOOK["columns"], NOTEBOOK["rows"]
+        blocks = [RecipeBlock(recipe, lines[number % 2]) for number in range(recipe.depth)]
+        self.blocks = nn.Sequential(*blocks, *(self.blocks if recipe.layer_norm else []))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (b, 28, 28) to logits (b, num_classes)."""
@@ -157,7 +179,7 @@ def make_model(recipe: Recipe) -> nn.Module:
         model = RecipeModel(recipe)
     else:
         model = NOTEBOOK["PatchMLP"](recipe.patch_size, *sizes, NOTEBOOK["num_classes"])
-    return model.apply(NOTEBOOK["init_weights"])
+    return model.apply(NOTEBOOK["init_mixer" if recipe.zero else "init_weights"])
 
 
 def make_optimizers(

@@ -17,7 +17,7 @@ from recipes import RECIPES
 
 
 def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_features(notebook):
-    block = notebook["MixerBlock"](4, 6, 16, 16)
+    block = notebook["MixerBlock"](notebook["rows"], 2, 6, 16, 16)
     X = torch.randn(2, 4, 6)
     for mlp in (block.mlp1, block.mlp2):
         nn.init.zeros_(mlp[2].weight)
@@ -25,6 +25,28 @@ def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_featur
     assert_close(block(X), X)  # MLPs that say nothing leave the features alone
     nn.init.normal_(block.mlp2[2].weight)
     assert_close(block(3 * X + 1) - (3 * X + 1), block(X) - X, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(("lines", "together"), [("columns", [1, 4, 7]), ("rows", [3, 4, 5])])
+def test_the_first_mlp_of_a_mixer_block_mixes_one_column_or_one_row(notebook, lines, together):
+    """Changing one feature of the middle of nine patches moves it in that patch's line alone."""
+    block = notebook["MixerBlock"](notebook[lines], 3, 6, 16, 16)
+    block.norm1 = nn.Identity()  # it would spread the change over the patch's features
+    nn.init.zeros_(block.mlp2[2].weight)
+    X = torch.randn(1, 9, 6)
+    changed = X.clone()
+    changed[0, 4, 2] += 1
+    moved = ((block(changed) - block(X)).abs() > 1e-7)[0]  # (9, 6)
+    assert moved.any(dim=1).nonzero().flatten().tolist() == together
+    assert moved.any(dim=0).nonzero().flatten().tolist() == [2]
+
+
+def test_the_blocks_of_a_mixer_start_by_passing_on_their_input(notebook):
+    model = notebook["Mixer"](14, 8, 5, 6, 3, 10).apply(notebook["init_mixer"])
+    X = torch.randn(2, 4, 8)
+    for block in list(model.blocks)[:-1]:
+        assert_close(block(X), X, rtol=0, atol=0)
+    assert model.stem.weight.any()
 
 
 def test_half_of_the_images_are_mirrored_and_none_is_changed_otherwise(notebook):
@@ -113,9 +135,14 @@ def test_the_recipe_of_the_assignment_is_the_notebooks_network(notebook):
 def test_the_recipe_further_is_the_notebooks_mixer(notebook):
     torch.manual_seed(0)
     model = notebook["Mixer"](**notebook["mixer_sizes"], num_classes=10)
-    model.apply(notebook["init_weights"])
+    model.apply(notebook["init_mixer"])
     torch.manual_seed(0)
     built = recipes.make_model(RECIPES["further"])
+    for mixer in (built, model):
+        torch.manual_seed(1)
+        for name, parameter in mixer.named_parameters():
+            if "mlp" in name:  # they start at zero: blocks that differ would not show
+                nn.init.normal_(parameter, std=0.1)
     images = torch.randn(4, 28, 28)
     assert_close(built.eval()(images), model.eval()(images), rtol=0, atol=0)
     optimizers, schedules = recipes.make_optimizers(RECIPES["further"], built, 10)
@@ -142,7 +169,7 @@ def test_a_setting_that_means_nothing_is_refused(setting, value, message):
 
 
 def test_a_recipe_without_residuals_and_norms_has_the_blocks_of_step_3(notebook):
-    plain = replace(RECIPES["further"], layer_norm=False, residual=False, depth=2)
+    plain = replace(RECIPES["further"], layer_norm=False, residual=False, lines=False, depth=2)
     built = recipes.make_model(plain)
     sizes = plain.dim, plain.token_hidden, plain.channel_hidden, plain.depth
     model = notebook["PatchMLP"](plain.patch_size, *sizes, 10)
