@@ -15,7 +15,6 @@ import argparse
 import csv
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -23,6 +22,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from measure import add_write_option, machine, write_table
 
 MADE_UP = Path(__file__).resolve().parents[1] / "tests" / "made_up.py"
 
@@ -38,14 +39,19 @@ def main() -> None:
     parser.add_argument("--cell-seconds", type=float, default=30, help="limit for one cell")
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--small", action="store_true")
+    add_write_option(parser)
     arguments = parser.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(machine())
     with tempfile.TemporaryDirectory() as folder:
         measure = _measure_scaling if arguments.scaling else _measure_hostile
-        print(json.dumps(measure(Path(folder), arguments)))
+        result, table = measure(Path(folder), arguments)
+    if arguments.write:
+        name = "growth of grading" if arguments.scaling else "grading"
+        write_table(name, f"{table}\n\nMeasured on {machine()}.")
+    print(json.dumps(result))
 
 
-def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
+def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> tuple[dict, str]:
     honest_alone, _ = _time(folder / "honest", arguments, arguments.honest, 0)
     seconds, rows = _time(folder / "all", arguments, arguments.honest, arguments.hostile)
     hostile = [row for row in rows if row["submission"].startswith("hostile")]
@@ -57,7 +63,16 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> dict[str, o
     wrong += [row for row in hostile if not row["reason"]]
     for row in wrong + hostile:
         print(f"{row['seconds']:>6} s  {row['total']:>2} of {row['out_of']}  {row['reason']}")
-    return {
+    head = f"| {len(honest)} honest and {len(hostile)} hostile, {arguments.workers} workers | s |"
+    table = [
+        f"{head}\n|:--|--:|",
+        f"| the honest alone | {honest_alone:.0f} |",
+        f"| all together | {seconds:.0f} |",
+        f"| allowed: the honest alone, and the hostile ones' limits | {allowed:.0f} |",
+        f"\n{len(rows)} rows, {len(wrong)} of them wrong. The hostile ones, seconds and reasons:\n",
+        *(f"- {row['seconds']} s: {row['reason']}" for row in hostile),
+    ]
+    result = {
         "submissions": len(rows),
         "hostile": len(hostile),
         "wrong": len(wrong),
@@ -69,6 +84,7 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> dict[str, o
         "seconds_per_honest": seconds_per_honest,
         "seconds_per_hostile": statistics.median(float(row["seconds"]) for row in hostile),
     }
+    return result, "\n".join(table)
 
 
 def _limit_met(reason: str) -> float:
@@ -77,17 +93,19 @@ def _limit_met(reason: str) -> float:
     return float(found[1]) if found else 0.0
 
 
-def _measure_scaling(folder: Path, arguments: argparse.Namespace) -> dict[str, object]:
+def _measure_scaling(folder: Path, arguments: argparse.Namespace) -> tuple[dict, str]:
     times = {}
     for number, workers in ((2, 2), (4, 2), (8, 2), (8, 1)):
         arguments.workers = workers
         times[number, workers], _ = _time(folder / f"{number} {workers}", arguments, number, 0)
     step, last = times[4, 2] - times[2, 2], times[8, 2] - times[4, 2]
-    return {
+    rows = [f"| {number} | {workers} | {t:.0f} |" for (number, workers), t in times.items()]
+    result = {
         **{f"{n} submissions, {w} workers": round(t, 1) for (n, w), t in times.items()},
         "growth": round(last / step, 2),  # 2 if every submission adds the same
         "speedup": round(times[8, 1] / times[8, 2], 2),
     }
+    return result, "\n".join(["| submissions | workers | s |", "|--:|--:|--:|", *rows])
 
 
 def _time(

@@ -58,6 +58,16 @@ def test_half_of_the_images_are_mirrored_and_none_is_changed_otherwise(notebook)
     assert 0.45 < mirrored.float().mean() < 0.55
 
 
+def test_images_move_by_up_to_a_pixel_in_each_direction():
+    image = torch.zeros(28, 28)
+    image[5:9, 12:20] = torch.rand(4, 8)
+    seen = recipes.shift_a_pixel(image.expand(2000, 28, 28))
+    moves = [image.roll((down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    counts = torch.stack([(seen == moved).flatten(1).all(dim=1).sum() for moved in moves])
+    assert counts.sum() == 2000
+    assert counts.min() > 150  # a ninth would be 222
+
+
 def test_the_mixer_answers_alike_for_an_image_and_its_mirror_image(notebook):
     model = notebook["Mixer"](14, 8, 5, 6, 2, 10).eval()
     images = torch.randn(4, 28, 28)

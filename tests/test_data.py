@@ -104,6 +104,11 @@ class TestWhereTheDataComesFrom:
         (data.DATA_FOLDER / data.RAW / "t10k-labels-idx1-ubyte").write_bytes(b"never read")
         assert load_fashion_mnist(8)[0].source == REAL
 
+    def test_the_home_of_nobody_is_a_folder_without_data(self, monkeypatch):
+        monkeypatch.setenv("FASHION_MNIST_ROOT", "~nobody-of-this-name/data")
+        with pytest.warns(UserWarning, match="no data in ~nobody-of-this-name"):
+            assert load_fashion_mnist(8)[0].source == STAND_IN
+
     def test_then_the_data_folder_of_the_repository(self, monkeypatch, tmp_path):
         monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
         write_files(data.DATA_FOLDER)
@@ -266,7 +271,7 @@ class TestDownload:
 
 
 class TestBadArguments:
-    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "512"])
+    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "512", True])
     def test_a_batch_size_that_is_no_positive_integer(self, batch_size):
         with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
             load_fashion_mnist(batch_size)

@@ -180,7 +180,7 @@ def load_fashion_mnist(
 
 
 def _check_batch_size(batch_size: int) -> None:
-    if not isinstance(batch_size, int) or batch_size < 1:
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
         raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}.")
 
 
@@ -198,7 +198,9 @@ def _find_data() -> Path | None:
     """The folder that holds the data, downloaded if need be; None for the stand-in."""
     tried = []
     named = os.environ.get("FASHION_MNIST_ROOT")
-    for folder in [Path(named).expanduser(), DATA_FOLDER] if named else [DATA_FOLDER]:
+    # os.path's leaves the name of an unknown user as it is, where Path's raises.
+    folders = [Path(os.path.expanduser(named)), DATA_FOLDER] if named else [DATA_FOLDER]
+    for folder in folders:
         if _holds_data(folder):
             return folder
         tried.append(f"no data in {folder}")
