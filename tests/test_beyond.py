@@ -17,7 +17,7 @@ from recipes import RECIPES
 
 
 def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_features(notebook):
-    block = notebook["MixerBlock"](notebook["rows"], 2, 6, 16, 16)
+    block = notebook["MixerBlock"](notebook["mixed"][1], 2, 3, 6, 16, 16)
     X = torch.randn(2, 4, 6)
     for mlp in (block.mlp1, block.mlp2):
         nn.init.zeros_(mlp[2].weight)
@@ -27,10 +27,13 @@ def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_featur
     assert_close(block(3 * X + 1) - (3 * X + 1), block(X) - X, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("lines", "together"), [("columns", [1, 4, 7]), ("rows", [3, 4, 5])])
-def test_the_first_mlp_of_a_mixer_block_mixes_one_column_or_one_row(notebook, lines, together):
-    """Changing one feature of the middle of nine patches moves it in that patch's line alone."""
-    block = notebook["MixerBlock"](notebook[lines], 3, 6, 16, 16)
+@pytest.mark.parametrize(("parity", "together"), [(0, [1, 4, 7]), (1, [3, 4, 5])])
+@pytest.mark.parametrize(("segment", "features"), [(1, [2]), (3, [0, 1, 2]), (6, [*range(6)])])
+def test_the_first_mlp_of_a_mixer_block_mixes_one_segment_of_one_line(
+    notebook, parity, together, segment, features
+):
+    """Changing one feature of the middle of nine patches moves that segment of its line alone."""
+    block = notebook["MixerBlock"](notebook["mixed"][parity], 3, segment, 6, 64, 16)
     block.norm1 = nn.Identity()  # it would spread the change over the patch's features
     nn.init.zeros_(block.mlp2[2].weight)
     X = torch.randn(1, 9, 6)
@@ -38,11 +41,11 @@ def test_the_first_mlp_of_a_mixer_block_mixes_one_column_or_one_row(notebook, li
     changed[0, 4, 2] += 1
     moved = ((block(changed) - block(X)).abs() > 1e-7)[0]  # (9, 6)
     assert moved.any(dim=1).nonzero().flatten().tolist() == together
-    assert moved.any(dim=0).nonzero().flatten().tolist() == [2]
+    assert moved.any(dim=0).nonzero().flatten().tolist() == features
 
 
 def test_the_blocks_of_a_mixer_start_by_passing_on_their_input(notebook):
-    model = notebook["Mixer"](14, 8, 5, 6, 3, 10).apply(notebook["init_mixer"])
+    model = notebook["Mixer"](14, 8, 4, 5, 6, 3, 10).apply(notebook["init_mixer"])
     X = torch.randn(2, 4, 8)
     for block in list(model.blocks)[:-1]:
         assert_close(block(X), X, rtol=0, atol=0)
@@ -58,10 +61,10 @@ def test_half_of_the_images_are_mirrored_and_none_is_changed_otherwise(notebook)
     assert 0.45 < mirrored.float().mean() < 0.55
 
 
-def test_a_share_of_the_images_moves_by_up_to_a_pixel_in_each_direction():
+def test_half_of_the_images_move_by_up_to_a_pixel_in_each_direction(notebook):
     image = torch.zeros(28, 28)
     image[5:9, 12:20] = torch.rand(4, 8)
-    seen = recipes.shift_a_pixel(image.expand(4000, 28, 28), 0.5)
+    seen = notebook["move_half"](image.expand(4000, 28, 28))
     moves = [image.roll((down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
     counts = [(seen == moved).flatten(1).all(dim=1).sum().item() for moved in moves]
     assert sum(counts) == 4000
@@ -69,12 +72,17 @@ def test_a_share_of_the_images_moves_by_up_to_a_pixel_in_each_direction():
     assert min(counts) > 150  # an eighteenth would be 222
 
 
+def test_a_moved_image_keeps_its_number_and_its_edge(notebook):
+    images = torch.arange(50.0)[:, None, None].expand(50, 28, 28)
+    assert_close(notebook["move_half"](images), images, rtol=0, atol=0)
+
+
 def test_the_mixer_answers_alike_for_an_image_and_its_mirror_image(notebook):
-    model = notebook["Mixer"](14, 8, 5, 6, 2, 10).eval()
+    model = notebook["Mixer"](14, 8, 4, 5, 6, 2, 10).eval()
     images = torch.randn(4, 28, 28)
     assert_close(model(images), model(images.flip(2)))
     model.train()
-    assert not torch.allclose(model(images), model(images))  # half of them mirrored, at random
+    assert not torch.allclose(model(images), model(images))  # half of them changed, at random
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 16), (16, 48)])
@@ -105,7 +113,7 @@ def test_muon_steps_as_torch_does(notebook):
 
 
 def test_every_parameter_belongs_to_one_optimiser(notebook):
-    model = notebook["Mixer"](14, 8, 5, 6, 2, 10)
+    model = notebook["Mixer"](14, 8, 4, 5, 6, 2, 10)
     muon, adam = notebook["make_mixer_optimizers"](model, 0.01, 0.02)
     owned = [p for each in (muon, adam) for group in each.param_groups for p in group["params"]]
     assert len(owned) == len({id(p) for p in owned}) == len(list(model.parameters()))
@@ -164,7 +172,7 @@ def test_the_recipe_further_is_the_notebooks_mixer(notebook):
 
 
 def test_the_largest_model_averages_over_the_image_and_its_neighbours():
-    small = replace(RECIPES["largest"], dim=8, token_hidden=5, channel_hidden=6, depth=2)
+    small = replace(RECIPES["largest"], dim=8, segment=4, token_hidden=5, channel_hidden=6, depth=2)
     model = recipes.make_model(small).eval()
     images = torch.randn(4, 28, 28)
     views = [images.roll(move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
@@ -189,7 +197,7 @@ def test_a_setting_that_means_nothing_is_refused(setting, value, message):
 
 
 def test_a_recipe_without_residuals_and_norms_has_the_blocks_of_step_3(notebook):
-    plain = replace(RECIPES["further"], layer_norm=False, residual=False, lines=False, depth=2)
+    plain = replace(RECIPES["further"], layer_norm=False, residual=False, segment=0, depth=2)
     built = recipes.make_model(plain)
     sizes = plain.dim, plain.token_hidden, plain.channel_hidden, plain.depth
     model = notebook["PatchMLP"](plain.patch_size, *sizes, 10)
