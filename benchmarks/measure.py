@@ -44,9 +44,10 @@ def machine() -> str:
     if cpuinfo.exists():
         models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0].split(":")[1].strip() if models else name
+    threads = torch.get_num_threads()
     parts = [
         f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads",
+        f"torch {torch.__version__}, {threads} thread{'s' * (threads != 1)}",
     ]
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
