@@ -97,8 +97,7 @@ def _ladder() -> dict[str, Recipe]:
     add("zero", zero=True)
     add("muon", **NOTEBOOK["mixer_rates"])
     add("mirror", mirror=True, average_mirrored=True)
-    add("sizes", **NOTEBOOK["mixer_sizes"] | {"segment": 0})
-    add("lines", segment=NOTEBOOK["mixer_sizes"]["segment"])
+    add("sizes", **NOTEBOOK["mixer_sizes"])
     add("further", move=True)
     add("largest", **LARGEST, average_moved=True)
     return rungs
@@ -133,8 +132,7 @@ INGREDIENTS = {
     "zero": "blocks start by passing on their input",
     "muon": "Muon for the matrices of stem and blocks",
     "mirror": "half of the images mirrored, answers averaged",
-    "sizes": "smaller patches, more blocks",
-    "lines": "columns and rows in turn, segments of features together",
+    "sizes": "smaller patches, more blocks; columns and rows in turn, by segments",
     "further": "half of the images moved by up to a pixel: the network of step 8",
     "largest": "smaller patches, wider; answers averaged over a pixel's move, too",
 }
