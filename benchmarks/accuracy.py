@@ -184,7 +184,7 @@ def describe(summary: dict[str, Any]) -> str:
 def draw_ladder(summaries: list[dict[str, Any]]) -> None:
     """Draw mean and standard deviation of every rung, from the assignment at the top."""
     figures.use_style()
-    figure, axes = plt.subplots(figsize=(8, 0.45 * len(summaries) + 1.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 0.45 * len(summaries) + 1.2), layout="constrained")
     for place, summary in enumerate(summaries):
         values = [100 * value for value in summary["accuracies"]]
         axes.plot(values, [place] * len(values), "|", color=figures.GREY, markersize=9)
@@ -200,10 +200,11 @@ def draw_ladder(summaries: list[dict[str, Any]]) -> None:
     axes.annotate(f" write-up {WRITE_UP:.2%}", (100 * WRITE_UP, -0.7), color=figures.ORANGE)
     axes.set_yticks(range(len(summaries)), [INGREDIENTS[s["model"]] for s in summaries])
     axes.set(
-        xlabel="test images right (%); dots: mean, strokes: each seed",
+        xlabel="test images right (%)\ndots: mean, strokes: each seed",
         ylim=(len(summaries) - 0.5, -1),
     )
-    axes.margins(x=0.15)
+    axes.margins(x=0.05)
+    axes.set_xlim(right=axes.get_xlim()[1] + 2.5)  # room for the labels
     figure.savefig(PICTURE, dpi=200)
 
 
