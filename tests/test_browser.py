@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import nbformat
 import pytest
@@ -218,6 +219,17 @@ def lab(tmp_path):
             server.terminate()
 
 
+def run_all_cells(page):
+    """Click until the first cell runs: a click before the kernel is connected can get lost."""
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    for _ in range(4):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        with suppress(AssertionError):
+            expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=30_000)
+            return
+
+
 def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tmp_path):
     with browser.new_page(viewport={"width": 1280, "height": 900}) as page:
         page.set_default_timeout(60_000)
@@ -225,14 +237,13 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
         page.goto(lab)
         page.get_by_role("heading", name="Fashion-MNIST with a patch MLP").wait_for()
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
-        page.get_by_role("menuitem", name="Run", exact=True).click()
-        page.get_by_text("Run All Cells", exact=True).click()
+        run_all_cells(page)
 
         training = page.locator(".jp-CodeCell", has_text="figures.LiveHistory()")
         figure = training.locator(".jp-OutputArea-output img")
         lines = training.locator(".jp-OutputArea-output pre")
         pictures, progress = [], set()
-        figure.wait_for()
+        figure.wait_for(timeout=180_000)
         while "epoch 5: loss" not in lines.first.inner_text():
             if figure.get_attribute("src") not in pictures:
                 pictures.append(figure.get_attribute("src"))
