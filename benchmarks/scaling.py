@@ -3,7 +3,7 @@
     python benchmarks/scaling.py
 
 Each point is a process of its own: it loads the data, cuts it or repeats it to its share of the
-60,000 training and 10,000 test images, and times epochs of the assignment. Draws
+60,000 training and 10,000 test images, and times the second epoch of the assignment. Draws
 `benchmarks/scaling.png`. The last line is one JSON object; `exponent` is b in time = a * images^b.
 """
 
@@ -13,6 +13,7 @@ import resource
 import statistics
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--repeats", type=int, default=3, metavar="N", help="counted epochs a point"
+        "--repeats", type=int, default=3, metavar="N", help="rounds over all points"
     )
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of 60,000 images")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
@@ -45,28 +46,32 @@ def main() -> None:
     add_write_option(parser)
     arguments = parser.parse_args()
     if arguments.point is not None:
-        print(json.dumps(measure_point(arguments.point, arguments.threads[0], arguments.repeats)))
+        print(json.dumps(measure_point(arguments.point, arguments.threads[0])))
         return
 
     print(machine())
     idle = run_alone("-c", "import torch, resource; print(resource.getrusage(0).ru_maxrss * 1024)")
     print(f"an idle interpreter with torch loaded: {idle / MIB:.0f} MiB")
-    curves: dict[int, list[dict[str, float]]] = {}
-    for threads in arguments.threads:
-        curves[threads] = []
-        for share in arguments.shares:
-            options = ["--point", share, "--threads", threads, "--repeats", arguments.repeats]
-            point = run_alone(__file__, *map(str, options))
-            point["above_idle"] = point.pop("peak") - idle
-            point["limit"] = 2 * point["data"] + 300 * MIB
-            curves[threads].append(point)
-            print(
-                f"{threads} threads, {point['images']:,.0f} images: "
-                f"{point['seconds']:.3f} s an epoch ({point['fastest']:.3f} to "
-                f"{point['slowest']:.3f}), {point['above_idle'] / MIB:.0f} MiB above idle "
-                f"(data {point['data'] / MIB:.0f} MiB, limit {point['limit'] / MIB:.0f})",
-                flush=True,
-            )
+    # All points take turns, so that a slow minute of the machine does not bend a curve.
+    points = list(product(arguments.threads, arguments.shares))
+    measured: dict[tuple[int, float], list[dict[str, float]]] = {point: [] for point in points}
+    for number, (threads, share) in product(range(1, arguments.repeats + 1), points):
+        result = run_alone(__file__, "--point", str(share), "--threads", str(threads))
+        measured[threads, share].append(result)
+        print(
+            f"  round {number} of {arguments.repeats}, {threads} threads, "
+            f"{result['images']:,.0f} images: {result['seconds']:.3f} s",
+            flush=True,
+        )
+    curves: dict[int, list[dict[str, float]]] = {threads: [] for threads in arguments.threads}
+    for (threads, _), results in measured.items():
+        curves[threads].append(point := summary(results, idle))
+        print(
+            f"{threads} threads, {point['images']:,.0f} images: "
+            f"{point['seconds']:.3f} s an epoch ({point['fastest']:.3f} to "
+            f"{point['slowest']:.3f}), {point['above_idle'] / MIB:.0f} MiB above idle "
+            f"(data {point['data'] / MIB:.0f} MiB, limit {point['limit'] / MIB:.0f})"
+        )
     exponents = {threads: exponent(points) for threads, points in curves.items()}
     draw(curves, exponents, arguments.picture)
     print(f"wrote {arguments.picture}")
@@ -84,25 +89,38 @@ def run_alone(*arguments: str) -> Any:  # noqa: ANN401 - whatever the process pr
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def measure_point(share: float, threads: int, repeats: int) -> dict[str, float]:
-    """Time epochs, the first not counted, and read this process's peak memory in bytes."""
+def measure_point(share: float, threads: int) -> dict[str, float]:
+    """Time the second epoch, in seconds, and read this process's peak memory, in bytes."""
     torch.set_num_threads(threads)
     notebook = load_definitions()
     train_data, test_data = load_share(share, "cpu")
     torch.manual_seed(0)
     model = notebook["make_model"]()
     optimizer, loss_function = notebook["make_optimizer"](model), notebook["loss_function"]
-    seconds = [
+    _, seconds = [
         timed(lambda: train(model, train_data, test_data, loss_function, optimizer, num_epochs=1))
-        for _ in range(repeats + 1)
-    ][1:]
+        for _ in ("warm-up", "counted")
+    ]
     return {
         "images": train_data.num_images,
+        "seconds": seconds,
+        "data": train_data.images.nbytes + test_data.images.nbytes,
+        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def summary(results: list[dict[str, float]], idle: float) -> dict[str, float]:
+    """One point of a curve from its rounds; `idle` and all memory in bytes."""
+    seconds = [result["seconds"] for result in results]
+    data = results[0]["data"]
+    return {
+        "images": results[0]["images"],
         "seconds": statistics.median(seconds),
         "fastest": min(seconds),
         "slowest": max(seconds),
-        "data": train_data.images.nbytes + test_data.images.nbytes,
-        "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "data": data,
+        "above_idle": max(result["peak"] for result in results) - idle,
+        "limit": 2 * data + 300 * MIB,
     }
 
 
@@ -116,14 +134,15 @@ def scaling_table(curves: dict[int, list[dict[str, float]]], exponents: dict[int
     """Time and memory of every point, and the exponents."""
     rows = [
         f"| {threads} | {point['images']:,.0f} | {point['seconds']:.3g} | "
+        f"{point['fastest']:.3g} to {point['slowest']:.3g} | "
         f"{point['above_idle'] / MIB:.0f} | {point['limit'] / MIB:.0f} |"
         for threads, points in curves.items()
         for point in points
     ]
-    head = "| threads | training images | s an epoch | MiB above idle torch | limit, MiB |"
+    head = "| threads | training images | s an epoch | range, s | MiB above idle | limit, MiB |"
     fitted = ", ".join(f"{value:.2f} ({threads} threads)" for threads, value in exponents.items())
     ends = ["", f"Time grows as the number of images to the power of {fitted}.", ""]
-    return "\n".join([head, "|--:|--:|--:|--:|--:|", *rows, *ends, f"Measured on {machine()}."])
+    return "\n".join([head, "|--:|--:|--:|--:|--:|--:|", *rows, *ends, f"Measured on {machine()}."])
 
 
 def draw(
@@ -154,9 +173,11 @@ def draw(
     time_axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     time_axes.yaxis.set_major_formatter("{x:g}")
     time_axes.yaxis.set_minor_formatter(NullFormatter())
-    memory_axes.set(title="Peak memory above idle torch", xlabel=size, ylabel="MiB", ylim=(0, None))
+    memory_axes.set(
+        title="Peak memory above idle torch", xlabel=size, ylabel="MiB", ylim=(0, 1.4 * max(limits))
+    )
     time_axes.legend(frameon=False)
-    memory_axes.legend(frameon=False, loc="lower right")
+    memory_axes.legend(frameon=False, loc="upper left")
     figure.savefig(picture, dpi=200)
 
 
