@@ -56,7 +56,8 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> tuple[dict,
     seconds, rows = _time(folder / "all", arguments, arguments.honest, arguments.hostile)
     hostile = [row for row in rows if row["submission"].startswith("hostile")]
     honest = [row for row in rows if row not in hostile]
-    seconds_per_honest = statistics.median(float(row["seconds"]) for row in honest)
+    # Of wall time: a row's own seconds leave out its report, which a hostile one gets as well.
+    seconds_per_honest = honest_alone * arguments.workers / arguments.honest
     limits = sum(_limit_met(row["reason"]) for row in hostile)
     allowed = honest_alone + (limits + len(hostile) * seconds_per_honest) / arguments.workers
     wrong = [row for row in honest if row["total"] != row["out_of"] or row["reason"]]
@@ -81,7 +82,7 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> tuple[dict,
         "limits_met": limits,
         "allowed": round(allowed, 1),
         "ratio": round(seconds / allowed, 3),
-        "seconds_per_honest": seconds_per_honest,
+        "seconds_per_honest": round(seconds_per_honest, 1),
         "seconds_per_hostile": statistics.median(float(row["seconds"]) for row in hostile),
     }
     return result, "\n".join(table)
