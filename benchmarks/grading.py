@@ -4,11 +4,12 @@
     python benchmarks/grading.py --scaling     # 2, 4 and 8 honest ones; 1 and 2 workers
 
 The last line is one JSON object. The first form measures the honest submissions alone, then all
-of them. `ratio` is the time for all over what they may cost: the time for the honest ones, and
-for each hostile one the limit that stopped it, if that was one of time, and the time of an honest
-one, because the right answers after its hostile cell are run and graded too; the workers share
-both. The honest ones are the model answer with two epochs; `--small` uses an assignment that takes
-no time.
+of them. `ratio` is the time for all over what they may cost: the time for the honest ones, and the
+time limit of each hostile one, which the workers share. `ratio_at_best` is the time for all over
+what it would be if a hostile one cost only the limit that stopped it, if that was one of time, and
+the time of an honest one, because the right answers after its hostile cell are run and graded too;
+what is above 1 goes into starting kernels anew. The honest ones are the model answer with two
+epochs; `--small` uses an assignment that takes no time.
 """
 
 import argparse
@@ -59,7 +60,8 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> tuple[dict,
     # Of wall time: a row's own seconds leave out its report, which a hostile one gets as well.
     seconds_per_honest = honest_alone * arguments.workers / arguments.honest
     limits = sum(_limit_met(row["reason"]) for row in hostile)
-    allowed = honest_alone + (limits + len(hostile) * seconds_per_honest) / arguments.workers
+    at_best = honest_alone + (limits + len(hostile) * seconds_per_honest) / arguments.workers
+    allowed = honest_alone + len(hostile) * arguments.seconds / arguments.workers
     wrong = [row for row in honest if row["total"] != row["out_of"] or row["reason"]]
     wrong += [row for row in hostile if not row["reason"]]
     for row in wrong + hostile:
@@ -69,7 +71,8 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> tuple[dict,
         f"{head}\n|:--|--:|",
         f"| the honest alone | {honest_alone:.0f} |",
         f"| all together | {seconds:.0f} |",
-        f"| allowed: the honest alone, and the hostile ones' limits | {allowed:.0f} |",
+        f"| allowed: and the limit, {arguments.seconds:g} s, for each hostile one | {allowed:.0f} |",
+        f"| at best: and an honest one's time and the limit it met | {at_best:.0f} |",
         f"\n{len(rows)} rows, {len(wrong)} of them wrong. The hostile ones, seconds and reasons:\n",
         *(f"- {row['seconds']} s: {row['reason']}" for row in hostile),
     ]
@@ -81,7 +84,9 @@ def _measure_hostile(folder: Path, arguments: argparse.Namespace) -> tuple[dict,
         "honest_alone": round(honest_alone, 1),
         "limits_met": limits,
         "allowed": round(allowed, 1),
+        "at_best": round(at_best, 1),
         "ratio": round(seconds / allowed, 3),
+        "ratio_at_best": round(seconds / at_best, 3),
         "seconds_per_honest": round(seconds_per_honest, 1),
         "seconds_per_hostile": statistics.median(float(row["seconds"]) for row in hostile),
     }
