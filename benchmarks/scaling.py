@@ -140,7 +140,10 @@ def scaling_table(curves: dict[int, list[dict[str, float]]], exponents: dict[int
         for point in points
     ]
     head = "| threads | training images | s an epoch | range, s | MiB above idle | limit, MiB |"
-    fitted = ", ".join(f"{value:.2f} ({threads} threads)" for threads, value in exponents.items())
+    fitted = ", ".join(
+        f"{value:.2f} ({threads} thread{'s' * (threads > 1)})"
+        for threads, value in exponents.items()
+    )
     ends = ["", f"Time grows as the number of images to the power of {fitted}.", ""]
     return "\n".join([head, "|--:|--:|--:|--:|--:|--:|", *rows, *ends, f"Measured on {machine()}."])
 
