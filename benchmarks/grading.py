@@ -24,7 +24,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from measure import add_write_option, machine, write_table
+from measure import machine, parse, write_table
 
 MADE_UP = Path(__file__).resolve().parents[1] / "tests" / "made_up.py"
 
@@ -40,15 +40,14 @@ def main() -> None:
     parser.add_argument("--cell-seconds", type=float, default=30, help="limit for one cell")
     parser.add_argument("--scaling", action="store_true")
     parser.add_argument("--small", action="store_true")
-    add_write_option(parser)
-    arguments = parser.parse_args()
+    arguments = parse(parser)
     print(machine())
     with tempfile.TemporaryDirectory() as folder:
         measure = _measure_scaling if arguments.scaling else _measure_hostile
         result, table = measure(Path(folder), arguments)
     if arguments.write:
         name = "growth of grading" if arguments.scaling else "grading"
-        write_table(name, f"{table}\n\nMeasured on {machine()}.")
+        write_table(name, f"{table}\n\nMeasured on {machine(threads=False)}.")
     print(json.dumps(result))
 
 
@@ -131,9 +130,10 @@ def _time(
     start = time.perf_counter()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
     seconds = time.perf_counter() - start
-    print(f"{honest} honest, {arguments.workers} workers: {seconds:.1f} s", flush=True)
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
-        return seconds, list(csv.DictReader(file))
+        rows = list(csv.DictReader(file))
+    print(f"{len(rows)} submissions, {arguments.workers} workers: {seconds:.1f} s", flush=True)
+    return seconds, rows
 
 
 if __name__ == "__main__":

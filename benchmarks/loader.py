@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from book import book_folder
 from d2l import torch as d2l
 from measure import (
-    add_write_option,
     alternate,
     load_share,
     machine,
+    parse,
     spread,
     timed,
     times_faster,
@@ -37,8 +37,7 @@ def main() -> None:
         "--repeats", type=int, default=5, metavar="N", help="counted epochs of each"
     )
     parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
-    add_write_option(parser)
-    arguments = parser.parse_args()
+    arguments = parse(parser)
 
     print(machine())
     device = d2l.try_gpu()

@@ -30,25 +30,33 @@ def _resize(data: BatchLoader, num_images: int) -> None:
     data.images, data.labels = data.images[index], data.labels[index]
 
 
-def add_write_option(parser: argparse.ArgumentParser) -> None:
-    """Give a benchmark the option that puts its result into `benchmarks/README.md`."""
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Add --write and parse the command line; what is written down is measured on the real data."""
     parser.add_argument(
-        "--write", action="store_true", help="put the result into benchmarks/README.md"
+        "--write", action="store_true", help="put the result where the READMEs show it"
     )
+    arguments = parser.parse_args()
+    if arguments.write:
+        if getattr(arguments, "share", 1) != 1 or getattr(arguments, "small", False):
+            parser.error("--write needs the whole data set and the real assignment.")
+        os.environ["FASHION_MNIST_REQUIRED"] = "1"
+    return arguments
 
 
-def machine() -> str:
-    """The machine in one line: processor, cores, torch, threads, and the GPU if there is one."""
+def machine(threads: bool = True) -> str:
+    """The machine in one line: processor, cores, torch, threads (unless they vary), any GPU."""
     name = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
         name = models[0].split(":")[1].strip() if models else name
-    threads = torch.get_num_threads()
     parts = [
         f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
-        f"torch {torch.__version__}, {threads} thread{'s' * (threads != 1)}",
+        f"torch {torch.__version__}",
     ]
+    if threads:
+        number = torch.get_num_threads()
+        parts[-1] += f", {number} thread{'s' * (number != 1)}"
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     return "; ".join(parts)

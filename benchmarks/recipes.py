@@ -24,7 +24,7 @@ class Recipe:
     Attributes:
         patch_size, dim, token_hidden, channel_hidden, depth: the sizes, as in the notebook.
         learning_rate: of Adam, at its highest.
-        muon_learning_rate: of Muon on the blocks' matrices; 0 leaves them to Adam.
+        muon_learning_rate: of Muon on the matrices of stem and blocks; 0 leaves them to Adam.
         label_smoothing: share of the label spread over all classes.
         schedule: let the learning rates rise and fall, instead of constant ones.
         layer_norm: normalise the input of each MLP, and of the mean.
@@ -35,7 +35,8 @@ class Recipe:
         mirror: show half of the training images mirrored.
         move: show half of the training images moved by up to a pixel in both directions.
         average_mirrored: answer with the mean logits of an image and its mirror image.
-        average_moved: average that over the image and its four neighbours, a pixel away.
+        average_moved: average that with the mean over four copies of the image, each moved by a
+            pixel to one side.
         average_weights: measure the running mean of the weights, not the last ones.
         num_epochs: passes over the training images.
         batch_size: images per step.

@@ -3,8 +3,9 @@
     python benchmarks/scaling.py
 
 Each point is a process of its own: it loads the data, cuts it or repeats it to its share of the
-60,000 training and 10,000 test images, and times the second epoch of the assignment. Draws
-`benchmarks/scaling.png`. The last line is one JSON object; `exponent` is b in time = a * images^b.
+60,000 training and 10,000 test images, and times the second epoch of the assignment. --write
+draws `benchmarks/scaling.png`. The last line is one JSON object; `exponent` is b in
+time = a * images^b.
 """
 
 import argparse
@@ -21,7 +22,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.ticker import LogLocator, NullFormatter
-from measure import add_write_option, load_share, machine, timed, write_table
+from measure import load_share, machine, parse, timed, write_table
 
 from utils import figures
 from utils.notebook import load_definitions
@@ -41,10 +42,11 @@ def main() -> None:
     )
     parser.add_argument("--shares", type=float, nargs="+", default=SHARES, help="of 60,000 images")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
-    parser.add_argument("--picture", type=Path, default=PICTURE)
+    parser.add_argument("--picture", type=Path, help="where to draw (default: with --write only)")
     parser.add_argument("--point", type=float, help=argparse.SUPPRESS)  # one share, this process
-    add_write_option(parser)
-    arguments = parser.parse_args()
+    arguments = parse(parser)
+    if len(arguments.threads) > 2:
+        parser.error("--threads takes one number or two.")
     if arguments.point is not None:
         print(json.dumps(measure_point(arguments.point, arguments.threads[0])))
         return
@@ -73,8 +75,10 @@ def main() -> None:
             f"(data {point['data'] / MIB:.0f} MiB, limit {point['limit'] / MIB:.0f})"
         )
     exponents = {threads: exponent(points) for threads, points in curves.items()}
-    draw(curves, exponents, arguments.picture)
-    print(f"wrote {arguments.picture}")
+    picture = arguments.picture or (PICTURE if arguments.write else None)
+    if picture:
+        draw(curves, exponents, picture)
+        print(f"wrote {picture}")
     if arguments.write:
         write_table("scaling", scaling_table(curves, exponents))
     worst = max(exponents.values(), key=lambda value: abs(value - 1))
@@ -144,8 +148,9 @@ def scaling_table(curves: dict[int, list[dict[str, float]]], exponents: dict[int
         f"{value:.2f} ({threads} thread{'s' * (threads > 1)})"
         for threads, value in exponents.items()
     )
-    ends = ["", f"Time grows as the number of images to the power of {fitted}.", ""]
-    return "\n".join([head, "|--:|--:|--:|--:|--:|--:|", *rows, *ends, f"Measured on {machine()}."])
+    growth = f"Time grows as the number of images to the power of {fitted}."
+    ends = ["", growth, "", f"Measured on {machine(threads=False)}."]
+    return "\n".join([head, "|--:|--:|--:|--:|--:|--:|", *rows, *ends])
 
 
 def draw(

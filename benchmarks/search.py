@@ -1,4 +1,4 @@
-"""Search the sizes and rates of a model on held-out images, with Optuna.
+"""Search the rates of a model on held-out images, with Optuna.
 
     python benchmarks/search.py --model further --trials 40
 
@@ -22,13 +22,14 @@ from recipes import NOTEBOOK, RECIPES, Recipe
 from utils.data import load_fashion_mnist
 
 VALIDATION = 10_000  # training images held out
+MODELS = [name for name, recipe in RECIPES.items() if recipe.muon_learning_rate]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--model", choices=RECIPES, default="further")
+    parser.add_argument("--model", choices=MODELS, default="further")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="of this process")
     parser.add_argument("--epochs", type=int, default=NOTEBOOK["num_epochs"], metavar="N")
     parser.add_argument("--validation", type=int, default=VALIDATION, metavar="N")
@@ -48,7 +49,7 @@ def main() -> None:
     arguments.storage.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(arguments.storage))),
-        study_name=f"{arguments.model}, {data[0].source}, {arguments.epochs} epochs",
+        study_name=f"{arguments.model}, {arguments.epochs} epochs, {data[0].num_images} images",
         direction="maximize",
         load_if_exists=True,
     )
@@ -56,7 +57,7 @@ def main() -> None:
         study.enqueue_trial({name: getattr(base, name) for name in SPACE})  # what stands now
     study.optimize(objective, n_trials=arguments.trials)
     best = study.best_trial
-    print(json.dumps({"trials": len(study.trials), "mean": best.value, "best": best.params}))
+    print(json.dumps({"trials": len(study.trials), "accuracy": best.value, "best": best.params}))
 
 
 # The rates span a factor of eight around those that worked by hand.

@@ -18,10 +18,10 @@ import torch
 from book import book_folder, train_book
 from d2l import torch as d2l
 from measure import (
-    add_write_option,
     alternate,
     load_share,
     machine,
+    parse,
     spread,
     timed,
     times_faster,
@@ -46,8 +46,7 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs, one seed each")
     parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
-    add_write_option(parser)
-    arguments = parser.parse_args()
+    arguments = parse(parser)
 
     print(machine())
     notebook = load_definitions()
@@ -110,7 +109,7 @@ class RecordProducts(TorchDispatchMode):
         """Called by torch for every operation."""
         result = function(*args, **(kwargs or {}))
         aten = torch.ops.aten
-        if function in (aten.mm.default, aten.addmm.default, aten.bmm.default):
+        if function in (aten.mm.default, aten.addmm.default):
             factors = (torch.empty_strided(m.shape, m.stride()).normal_() for m in args[-2:])
             self.products.append((*factors, torch.empty_like(result)))
         return result

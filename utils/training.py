@@ -16,7 +16,7 @@ from utils.data import BatchLoader
 
 @dataclass
 class History:
-    """What a training run has measured so far; lists grow by one entry an epoch.
+    """What a training run has measured so far; lists grow with every epoch (one with every batch).
 
     Attributes:
         num_epochs: how many epochs were asked for.
@@ -64,8 +64,8 @@ def train(
     Args:
         model: maps images (b, 28, 28) to logits (b, num_classes).
         train_data: batches to learn from.
-        test_data: batches that are only measured, after every epoch; None leaves them for the
-            end, and `test_accuracy` empty.
+        test_data: batches that are only measured, after every epoch; None measures nothing and
+            leaves `test_accuracy` empty.
         loss_function: maps logits (b, num_classes) and labels (b,) to a mean in nats.
         optimizer: holds the model's parameters; or several, which share them out.
         num_epochs: passes over `train_data`, at least 1.
