@@ -80,8 +80,6 @@ def _grade(arguments: argparse.Namespace) -> int:
     if not folder.is_dir():
         raise ValueError(f"{folder} is not a folder.")
     names = _submissions(folder, arguments.part)
-    if not names:
-        raise ValueError(f"{folder} holds no *.ipynb.")
     out.mkdir(parents=True, exist_ok=True)
     settings = _settings(arguments, hidden=[folder, out, REPOSITORY])
     network = "no network" if not settings.network else "network reachable"
@@ -115,7 +113,9 @@ def _submissions(folder: Path, part: str) -> list[str]:
         raise ValueError(f"--part must be like 2/10, not {part!r}.")
     files = [file.relative_to(folder) for file in folder.rglob("*.ipynb") if file.is_file()]
     names = sorted(file.as_posix() for file in files if ".ipynb_checkpoints" not in file.parts)
-    return names[int(index) - 1 :: int(count)]
+    if not names:
+        raise ValueError(f"{folder} holds no *.ipynb.")
+    return names[int(index) - 1 :: int(count)]  # none, if there are more parts than submissions
 
 
 def _settings(arguments: argparse.Namespace, hidden: list[Path]) -> Settings:

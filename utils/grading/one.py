@@ -201,6 +201,8 @@ def _follow(started: tuple[subprocess.Popen, int], patience: float) -> _Run:
         kill_tree(process.pid)
         process.wait()
         os.close(results)
+    if not text:
+        raise GraderError("its session did not start: is this repository installed in .venv?")
     run = _Run(end="the session ended unexpectedly")
     for line in text.decode().splitlines()[: text.count(b"\n")]:  # a cut last line says nothing
         _note(run, json.loads(line))

@@ -152,10 +152,9 @@ def merge(parts: Sequence[Path], out: Path) -> list[Grade]:
     grades: dict[str, Grade] = {}
     suites = ET.Element("testsuites")
     for part in parts:
-        files = sorted((part / "results").glob("*.json"))
-        if not files:
+        if not (part / "grades.xml").is_file():
             raise ValueError(f"{part} holds no grades: it must be the --out of a run.")
-        for file in files:
+        for file in sorted((part / "results").glob("*.json")):
             grade = read_grade(file)
             if grade.submission in grades:
                 raise ValueError(f"{grade.submission} is in {part} and in another part as well.")

@@ -228,6 +228,7 @@ class Grader:
         self.results = os.fdopen(settings["results"], "w", encoding="utf-8")
         self.revivals, self.shown = 0, 0
         self.passed: list[str] = []  # sources of the cells that a new kernel has to run again
+        self.tell(started=True)
 
     def new_kernel(self) -> WatchedKernel:
         return WatchedKernel(self.settings, self.folder, self.end)
