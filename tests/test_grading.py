@@ -355,7 +355,13 @@ def three(tmp_path, small):
 def test_a_stopped_run_goes_on_and_grades_nothing_twice(three):
     folder, out, options = three
     command = [sys.executable, "-m", "utils.grading", str(folder), "--out", str(out), "-n", "1"]
-    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [*command, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that a shell started in the background ignore interrupts, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     while "1 of 3" not in process.stderr.readline():
         assert process.poll() is None
     process.send_signal(signal.SIGINT)
