@@ -49,7 +49,10 @@ def main() -> None:
     arguments.storage.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(arguments.storage))),
-        study_name=f"{arguments.model}, {arguments.epochs} epochs, {data[0].num_images} images",
+        study_name=(
+            f"{arguments.model}, {data[0].num_images} images of {data[0].source}, "
+            f"{arguments.epochs} epochs"
+        ),
         direction="maximize",
         load_if_exists=True,
     )

@@ -243,7 +243,7 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
         figure = training.locator(".jp-OutputArea-output img")
         lines = training.locator(".jp-OutputArea-output pre")
         pictures, progress = [], set()
-        figure.wait_for(timeout=180_000)
+        figure.wait_for()
         while "epoch 5: loss" not in lines.first.inner_text():
             if figure.get_attribute("src") not in pictures:
                 pictures.append(figure.get_attribute("src"))
