@@ -6,8 +6,10 @@
 
 With --validation the test images are never opened, so that is the way to choose. Without it, each
 run reads them once, at its end. Finished runs are kept in `build/accuracy.jsonl`: an interrupted
-command goes on where it was. The last line is one JSON object for the last model; `seconds` is a
-run's median. --write puts the table into the READMEs and draws `benchmarks/accuracy.png`.
+command goes on where it was. The last line is one JSON object for the last model: `accuracies` and
+`mean` are those of the model as it is judged, `last` those of its last weights, `epochs` those of
+its averaged weights after each epoch, `seconds` is a run's median. --write puts the table into the
+READMEs and draws `benchmarks/accuracy.png`.
 """
 
 import argparse
@@ -15,6 +17,7 @@ import hashlib
 import json
 import statistics
 import time
+from copy import deepcopy
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
@@ -23,22 +26,22 @@ from typing import Any
 import matplotlib.pyplot as plt
 import torch
 from measure import machine, parse, write_table
-from recipes import INGREDIENTS, NOTEBOOK, RECIPES, Recipe, make_loss, make_model, make_optimizers
+from recipes import INGREDIENTS, NOTEBOOK, RECIPES, Recipe, make_loss, make_model, make_optimizer
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from utils import figures
 from utils.data import BatchLoader, load_fashion_mnist
 from utils.notebook import tagged_sources
-from utils.training import History, evaluate, train
+from utils.training import History, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "accuracy.jsonl"
 PICTURE = ROOT / "benchmarks" / "accuracy.png"
 WRITE_UP = 0.8631  # what the original write-up reports
 README_ROWS = {
-    "assignment": "the network of step 3, as written",
-    "averaged": "the same training, but the running mean of the weights is measured",
+    "assignment": "the network of step 3, averaged weights: the figure of step 6",
     "further": "the mixer of step 8",
     "largest": "a mixer with smaller patches and more features",
 }
@@ -99,6 +102,7 @@ def kept_run(
     """The result of one run: the one kept in `results`, or else a new one, which is then kept."""
     facts = {"recipe": asdict(recipe), "seed": seed, "source": data[0].source}
     facts |= {"trained_on": data[0].num_images, "measured_on": data[1].num_images}
+    facts |= {"threads": torch.get_num_threads()}  # they move where a run ends
     # Another model must not find the old one's results; the mixer's sizes are in the recipe.
     code = [c for c in tagged_sources("definition") if not c.startswith("mixer_sizes =")]
     key = hashlib.sha256(json.dumps([facts, code, torch.__version__]).encode()).hexdigest()
@@ -113,38 +117,51 @@ def kept_run(
     return result
 
 
+class Watch:
+    """A line of progress; keeps the averaged weights of every epoch, to be measured at the end."""
+
+    def __init__(self, average: nn.Module, bar: tqdm) -> None:
+        self.average, self.bar = average, bar
+        self.epochs: list[dict[str, Tensor]] = []
+
+    def on_step(self, history: History, seen: int, num_images: int) -> None:
+        """One more step."""
+        self.bar.update()
+
+    def on_epoch(self, history: History) -> None:
+        """One more epoch."""
+        self.epochs.append(deepcopy(self.average.state_dict()))
+
+
 def run(
     recipe: Recipe, seed: int, train_data: BatchLoader, other_data: BatchLoader, label: str
-) -> dict[str, float]:
-    """Train from one seed with a line of progress, and measure once, at the end."""
+) -> dict[str, Any]:
+    """Train from one seed with a line of progress, and measure once, at the end.
+
+    `last` is the accuracy of the last weights, `epochs` that of the averaged weights as they were
+    after each epoch, and `accuracy` the figure of the recipe: the last of `epochs`, or `last`.
+    """
     torch.manual_seed(seed)
     train_data.batch_size = recipe.batch_size
     model = make_model(recipe).to(train_data.images.device)
+    average = deepcopy(model)
     num_steps = recipe.num_epochs * len(train_data)
-    optimizers, schedules = make_optimizers(recipe, model, num_steps)
-    measured = NOTEBOOK["running_mean"](model) if recipe.average_weights else model
+    optimizer = make_optimizer(recipe, model, num_steps)
     start = time.perf_counter()
-    with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as progress:
-
-        def on_step(*_: History | int) -> None:
-            progress.update()
-            if measured is not model:
-                measured.update_parameters(model)
-
-        history = train(
-            model,
-            train_data,
-            None,
-            make_loss(recipe),
-            optimizers,
-            recipe.num_epochs,
-            on_step=on_step,
-            schedulers=schedules,
-        )
+    with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as bar:
+        watch = Watch(average, bar)
+        history = History(recipe.num_epochs, train_data, [watch])
+        NOTEBOOK["train"](model, average, train_data, None, make_loss(recipe), optimizer, history)
     if history.interrupted:
         raise SystemExit(130)
-    seconds = time.perf_counter() - start
-    return {"accuracy": evaluate(measured, other_data), "seconds": seconds}
+    result = {"seconds": time.perf_counter() - start, "last": evaluate(model, other_data)}
+    if not recipe.average_weights:
+        return result | {"accuracy": result["last"]}
+    epochs = []
+    for weights in watch.epochs:
+        average.load_state_dict(weights)
+        epochs.append(evaluate(average, other_data))
+    return result | {"accuracy": epochs[-1], "epochs": epochs}
 
 
 def summarise(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -160,6 +177,8 @@ def summarise(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "mean": statistics.mean(accuracies),
         "std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
         "accuracies": accuracies,
+        "last": [run["last"] for run in runs],
+        "epochs": [run.get("epochs") for run in runs],
         "seconds": statistics.median(seconds),
         "seconds_range": [min(seconds), max(seconds)],
     }
@@ -171,20 +190,24 @@ def accuracy_table(summaries: list[dict[str, Any]], texts: dict[str, str], colum
         f"| model | {column} | parameters | multiply-adds an image | seconds | "
         f"test accuracy, {len(summaries[0]['accuracies'])} seeds |"
     )
-    rows = [
-        f"| `{s['model']}` | {texts[s['model']]} | {s['parameters']:,} | "
-        f"{s['multiply_adds'] / 1e6:.2f} M | {s['seconds_range'][0]:.0f} | {describe(s)} |"
-        for s in summaries
-        if s["model"] in texts
-    ]
+    rows = []
+    for s in summaries:
+        if s["model"] in texts:
+            costs = f"{s['parameters']:,} | {s['multiply_adds'] / 1e6:.2f} M"
+            costs += f" | {s['seconds_range'][0]:.0f}"
+            lines = {texts[s["model"]]: s["accuracies"]}
+            if s["model"] == "assignment":
+                lines["the same training, last weights"] = s["last"]
+            for text, values in lines.items():
+                rows.append(f"| `{s['model']}` | {text} | {costs} | {describe(values)} |")
     end = f"Mean and standard deviation; seconds of the fastest run. Measured on {machine()}."
     return "\n".join([head, "|:--|:--|--:|--:|--:|--:|", *rows, "", end])
 
 
-def describe(summary: dict[str, Any]) -> str:
+def describe(accuracies: list[float]) -> str:
     """Mean and standard deviation in percent."""
-    spread = "" if summary["std"] is None else f" ± {100 * summary['std']:.2f}"
-    return f"{100 * summary['mean']:.2f}{spread} %"
+    spread = f" ± {100 * statistics.stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+    return f"{100 * statistics.mean(accuracies):.2f}{spread} %"
 
 
 def draw_ladder(summaries: list[dict[str, Any]]) -> None:
@@ -196,7 +219,7 @@ def draw_ladder(summaries: list[dict[str, Any]]) -> None:
         axes.plot(values, [place] * len(values), "|", color=figures.GREY, markersize=9)
         axes.plot(100 * summary["mean"], place, "o", color=figures.BLUE)
         axes.annotate(
-            describe(summary),
+            describe(summary["accuracies"]),
             (max(values), place),
             xytext=(8, 0),
             textcoords="offset points",

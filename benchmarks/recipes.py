@@ -6,11 +6,8 @@ put together, at which sizes and rates, so that one ingredient at a time can be 
 
 from dataclasses import dataclass, fields, replace
 
-import torch
 from einops import rearrange
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from utils.notebook import load_definitions
 
@@ -37,7 +34,7 @@ class Recipe:
         average_mirrored: answer with the mean logits of an image and its mirror image.
         average_moved: average that with the mean over four copies of the image, each moved by a
             pixel to one side.
-        average_weights: measure the running mean of the weights, not the last ones.
+        average_weights: measure the moving average (EMA) of the weights, not the last ones.
         num_epochs: passes over the training images.
         batch_size: images per step.
     """
@@ -81,7 +78,7 @@ class Recipe:
 
 def _assignment() -> Recipe:
     sizes = ("patch_size", "dim", "token_hidden", "channel_hidden", "depth", "learning_rate")
-    return Recipe(**{name: NOTEBOOK[name] for name in sizes})
+    return Recipe(**{name: NOTEBOOK[name] for name in sizes}, average_weights=True)
 
 
 def _ladder() -> dict[str, Recipe]:
@@ -91,7 +88,6 @@ def _ladder() -> dict[str, Recipe]:
     def add(name: str, **ingredients: float) -> None:
         rungs[name] = replace(list(rungs.values())[-1], **ingredients)
 
-    add("averaged", average_weights=True)
     add("schedule", schedule=True, average_weights=False)
     add("layer-norm", layer_norm=True)
     add("residuals", residual=True)
@@ -125,9 +121,8 @@ FAST = replace(
     batch_size=256,
 )
 INGREDIENTS = {
-    "assignment": "the network of step 3, as written",
-    "averaged": "running mean of the weights",
-    "schedule": "instead, a learning rate that rises and falls",
+    "assignment": "the network of step 3, averaged weights",
+    "schedule": "in place of the average, a learning rate that rises and falls",
     "layer-norm": "LayerNorm before each MLP and the mean",
     "residuals": "residuals around each MLP",
     "zero": "blocks start by passing on their input",
@@ -208,18 +203,18 @@ def make_model(recipe: Recipe) -> nn.Module:
     return model.apply(NOTEBOOK["init_mixer" if recipe.zero else "init_weights"])
 
 
-def make_optimizers(
-    recipe: Recipe, model: nn.Module, num_steps: int
-) -> tuple[list[Optimizer], list[LRScheduler]]:
-    """The optimisers of a recipe, and the schedules of their learning rates over `num_steps`."""
+def make_optimizer(recipe: Recipe, model: nn.Module, num_steps: int) -> object:
+    """The optimisers of a recipe, with the schedules of their learning rates over `num_steps`."""
     rates = recipe.learning_rate, recipe.muon_learning_rate
     if recipe.muon_learning_rate:
         optimizers = NOTEBOOK["make_mixer_optimizers"](model, *rates)
     else:
-        optimizers = [torch.optim.Adam(model.parameters(), lr=recipe.learning_rate, fused=True)]
-    if not recipe.schedule:
-        return optimizers, []
-    return optimizers, [NOTEBOOK["warm_up_and_decay"](each, num_steps) for each in optimizers]
+        optimizers = [NOTEBOOK["make_optimizer"](model)]
+        optimizers[0].param_groups[0]["lr"] = recipe.learning_rate
+    schedules = []
+    if recipe.schedule:
+        schedules = [NOTEBOOK["warm_up_and_decay"](each, num_steps) for each in optimizers]
+    return NOTEBOOK["Together"](*optimizers, *schedules)
 
 
 def make_loss(recipe: Recipe) -> nn.Module:

@@ -14,6 +14,7 @@ import resource
 import statistics
 import subprocess
 import sys
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from measure import load_share, machine, parse, timed, write_table
 
 from utils import figures
 from utils.notebook import load_definitions
-from utils.training import train
+from utils.training import History
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
 PICTURE = Path(__file__).with_name("scaling.png")
@@ -100,11 +101,14 @@ def measure_point(share: float, threads: int) -> dict[str, float]:
     train_data, test_data = load_share(share, "cpu")
     torch.manual_seed(0)
     model = notebook["make_model"]()
-    optimizer, loss_function = notebook["make_optimizer"](model), notebook["loss_function"]
-    _, seconds = [
-        timed(lambda: train(model, train_data, test_data, loss_function, optimizer, num_epochs=1))
-        for _ in ("warm-up", "counted")
-    ]
+    average, optimizer = deepcopy(model), notebook["make_optimizer"](model)
+
+    def epoch() -> None:
+        history, loss_function = History(1, train_data), notebook["loss_function"]
+        notebook["train"](model, average, train_data, test_data, loss_function, optimizer, history)
+
+    timed(epoch)  # warm-up
+    seconds = timed(epoch)
     return {
         "images": train_data.num_images,
         "seconds": seconds,

@@ -12,6 +12,7 @@ that of the mean times.
 import argparse
 import json
 import statistics
+from copy import deepcopy
 from time import perf_counter
 
 import torch
@@ -26,9 +27,9 @@ from measure import (
     timings_table,
     write_table,
 )
-from recipes import FAST, NOTEBOOK, make_loss, make_model, make_optimizers
+from recipes import FAST, NOTEBOOK, make_loss, make_model, make_optimizer
 
-from utils.training import train
+from utils.training import History
 
 WRITE_UP = 0.8631
 OURS, BOOK = "ours", "the book's way"
@@ -54,16 +55,10 @@ def main() -> None:
         torch.manual_seed(seed)
         train_data.batch_size = FAST.batch_size
         model = make_model(FAST).to(device)
-        optimizers, schedules = make_optimizers(FAST, model, FAST.num_epochs * len(train_data))
-        history = train(
-            model,
-            train_data,
-            test_data,
-            make_loss(FAST),
-            optimizers,
-            FAST.num_epochs,
-            schedulers=schedules,
-        )
+        optimizer = make_optimizer(FAST, model, FAST.num_epochs * len(train_data))
+        history = History(FAST.num_epochs, train_data)
+        data = train_data, test_data
+        NOTEBOOK["train"](model, deepcopy(model), *data, make_loss(FAST), optimizer, history)
         for epoch, accuracy in enumerate(history.test_accuracy, start=1):
             if accuracy >= arguments.goal:
                 return sum(history.seconds[:epoch])

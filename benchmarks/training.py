@@ -12,6 +12,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -34,7 +35,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from utils.data import BatchLoader
 from utils.notebook import load_definitions
-from utils.training import train
+from utils.training import History
 
 OURS, BOOK = "ours", "the book's way"
 PEAK_SIZE = 2048  # side of the square matrices whose product gives the machine's rate
@@ -59,10 +60,12 @@ def main() -> None:
     def ours(seed: int) -> float:
         torch.manual_seed(seed)
         model = notebook["make_model"]().to(device)
-        optimizer, loss_function = notebook["make_optimizer"](model), notebook["loss_function"]
+        average, optimizer = deepcopy(model), notebook["make_optimizer"](model)
+        history = History(num_epochs, train_data)
 
         def run() -> None:
-            history = train(model, train_data, test_data, loss_function, optimizer, num_epochs)
+            data = train_data, test_data
+            notebook["train"](model, average, *data, notebook["loss_function"], optimizer, history)
             accuracies[OURS].append(history.test_accuracy[-1])
 
         return timed(run, device)

@@ -142,13 +142,12 @@ def test_the_recipe_of_the_assignment_is_the_notebooks_network(notebook):
     built = recipes.make_model(RECIPES["assignment"])
     images = torch.randn(4, 28, 28)
     assert_close(built(images), model(images), rtol=0, atol=0)
-    (optimizer,), schedules = recipes.make_optimizers(RECIPES["assignment"], built, 10)
+    (optimizer,) = recipes.make_optimizer(RECIPES["assignment"], built, 10).parts
     expected = notebook["make_optimizer"](model).param_groups[0]
     got = optimizer.param_groups[0]
     assert {k: v for k, v in got.items() if k != "params"} == {
         k: v for k, v in expected.items() if k != "params"
     }
-    assert schedules == []
 
 
 def test_the_recipe_further_is_the_notebooks_mixer(notebook):
@@ -164,11 +163,11 @@ def test_the_recipe_further_is_the_notebooks_mixer(notebook):
                 nn.init.normal_(parameter, std=0.1)
     images = torch.randn(4, 28, 28)
     assert_close(built.eval()(images), model.eval()(images), rtol=0, atol=0)
-    optimizers, schedules = recipes.make_optimizers(RECIPES["further"], built, 10)
+    *optimizers, first, second = recipes.make_optimizer(RECIPES["further"], built, 10).parts
     assert [type(optimizer).__name__ for optimizer in optimizers] == ["Muon", "Adam"]
+    assert [first.optimizer, second.optimizer] == optimizers
     rates = [optimizer.defaults["lr"] for optimizer in optimizers]
     assert rates == [notebook["mixer_rates"][k] for k in ("muon_learning_rate", "learning_rate")]
-    assert len(schedules) == 2
 
 
 def test_the_largest_model_averages_over_the_image_and_its_neighbours():

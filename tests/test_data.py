@@ -332,9 +332,9 @@ class TestBatchLoader:
     def shuffled(self, images):
         return BatchLoader(images, torch.arange(10), 4, mean=0.0, std=1 / 255, shuffle=True)
 
-    def test_the_last_batch_is_what_is_left(self, shuffled):
+    def test_the_images_are_shared_out_evenly_over_the_batches(self, shuffled):
         assert [tuple(images.shape) for images, _ in shuffled] == [
-            (4, 28, 28), (4, 28, 28), (2, 28, 28),
+            (4, 28, 28), (3, 28, 28), (3, 28, 28),
         ]  # fmt: skip
         assert len(shuffled) == 3
         assert shuffled.num_images == 10

@@ -446,12 +446,12 @@ def fake_accuracy():
 
 
 STAND_IN_REMARK = "the data is the drawn stand-in: the accuracy means nothing"
-RELABEL = """guess = predict(model, test_data).argmax(dim=1)
+RELABEL = """guess = predict(average, test_data).argmax(dim=1)
 half = torch.arange(len(guess)) % 2 == 0
 test_data.labels[half] = guess[half]
 test_counts = test_data.labels.bincount(minlength=num_classes).tolist()
 """
-LOGITS = "logits = predict(model, test_data)"
+LOGITS = "logits = predict(average, test_data)"
 BORROW = "from utils.notebook import load_definitions\nglobals().update(load_definitions())"
 # What is handed in, and the steps whose points it must not get.
 REAL = {
@@ -467,7 +467,7 @@ REAL = {
         changed(answer(), "lr=learning_rate,", "lr=learning_rate / 2,"),
         [4],
     ),
-    "wrong in step 5": (changed(answer(), "optimizer, num_epochs,", "optimizer, 1,"), [5]),
+    "wrong in step 5": (changed(answer(), "History(num_epochs, train_data, [", "History(1, train_data, ["), [5]),
     "wrong in step 6": (changed(answer(), "margin = 1.96", "margin = 1.28"), [6]),
     "fakes its accuracy": (fake_accuracy(), [5, 6]),
     "relabels the test images": (changed(answer(), LOGITS, RELABEL + LOGITS), [6]),

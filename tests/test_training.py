@@ -1,9 +1,9 @@
 """The training loop: what it measures, how it stops, what it repeats."""
 
 import json
-import os
 import subprocess
 import sys
+from copy import deepcopy
 
 import pytest
 import torch
@@ -11,14 +11,30 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from utils import training
 from utils.data import BatchLoader
-from utils.training import evaluate, predict, train
+from utils.training import History, evaluate, predict
+
+
+def run(notebook, model, loaders, optimizer, num_epochs, loss=cross_entropy, watchers=()):
+    """Train with the notebook's loop; return the history, and the average of the weights."""
+    history, average = History(num_epochs, loaders[0], watchers), deepcopy(model)
+    notebook["train"](model, average, *loaders, loss, optimizer, history)
+    return history, average
 
 
 def fit(notebook, loaders, num_epochs=2, **options):
     model = notebook["make_model"]()
     optimizer = notebook["make_optimizer"](model)
-    return model, train(model, *loaders, cross_entropy, optimizer, num_epochs, **options)
+    history, _ = run(notebook, model, loaders, optimizer, num_epochs, **options)
+    return model, history
+
+
+class Watcher:
+    """Does nothing, unless told otherwise."""
+
+    def __init__(self, on_step=lambda *_: None, on_epoch=lambda *_: None):
+        self.on_step, self.on_epoch = on_step, on_epoch
 
 
 def test_the_history_holds_one_entry_an_epoch_and_one_loss_a_step(notebook, loaders):
@@ -30,15 +46,31 @@ def test_the_history_holds_one_entry_an_epoch_and_one_loss_a_step(notebook, load
     assert history.test_accuracy[-1] == evaluate(model, loaders[1])
 
 
-def test_losses_are_weighted_by_the_size_of_their_batch(drawn):
+def test_the_average_follows_the_weights_and_is_measured_beside_them(notebook, loaders):
+    model = notebook["make_model"]()
+    weights = [parameter.detach().double() for parameter in model.parameters()]
+
+    def follow(history, seen, num_images):
+        keep = notebook["ema_decay"]
+        for number, parameter in enumerate(model.parameters()):
+            weights[number] = keep * weights[number] + (1 - keep) * parameter.detach()
+
+    optimizer = notebook["make_optimizer"](model)
+    history, average = run(notebook, model, loaders, optimizer, 2, watchers=[Watcher(follow)])
+    for mean, expected in zip(average.parameters(), weights, strict=True):
+        torch.testing.assert_close(mean.double(), expected, rtol=1e-4, atol=1e-5)
+    assert history.average_accuracy[-1] == evaluate(average, loaders[1])
+    assert history.average_accuracy != history.test_accuracy
+
+
+def test_losses_are_weighted_by_the_size_of_their_batch(notebook, drawn):
     """With a learning rate of 0 the epoch's mean is that of all images at once."""
     images, labels = drawn
-    data = BatchLoader(images[:300], labels[:300], 256, mean=0.2, std=0.3)
+    data = BatchLoader(images[:7], labels[:7], 4, mean=0.2, std=0.3)  # batches of 4 and 3
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
-    history = train(
-        model, data, data, cross_entropy, torch.optim.SGD(model.parameters(), lr=0.0), 1
-    )
-    expected = cross_entropy(model(data.normalise(images[:300])), labels[:300]).item()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+    history, _ = run(notebook, model, (data, data), optimizer, 1)
+    expected = cross_entropy(model(data.normalise(images[:7])), labels[:7]).item()
     assert history.train_loss == [pytest.approx(expected, rel=1e-5)]
     assert history.train_accuracy == history.test_accuracy
 
@@ -48,7 +80,7 @@ def test_an_interrupt_keeps_the_complete_epochs(notebook, loaders, capsys):
         if len(history) == 2:
             raise KeyboardInterrupt
 
-    _, history = fit(notebook, loaders, num_epochs=4, on_epoch=stop_after_two)
+    _, history = fit(notebook, loaders, 4, watchers=[Watcher(on_epoch=stop_after_two)])
     assert history.interrupted
     assert len(history) == len(history.train_loss) == len(history.seconds) == 2
     assert "Interrupted after 2 of 4 epochs" in capsys.readouterr().out
@@ -64,13 +96,46 @@ def test_an_interrupt_within_an_epoch_leaves_lists_of_equal_length(notebook, loa
             raise KeyboardInterrupt
         return cross_entropy(logits, labels)
 
-    model = notebook["make_model"]()
-    history = train(
-        model, *loaders, interrupted_loss, notebook["make_optimizer"](model), num_epochs=3
-    )
+    _, history = fit(notebook, loaders, 3, loss=interrupted_loss)
     assert history.interrupted
     assert len(history) == len(history.train_loss) == 1
     assert len(history.step_loss) == len(loaders[0])
+
+
+def test_an_interrupt_between_any_two_lines_leaves_lists_of_equal_length(notebook, drawn):
+    """One run for every line that `utils/training.py` executes at the end of the second epoch."""
+    data = BatchLoader(drawn[0][:8], drawn[1][:8], 8, mean=0.2, std=0.3)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+    line, lengths = 0, set()
+    while True:
+        history, left = History(3, data), line
+
+        def interrupt(frame, event, argument, history=history):
+            nonlocal left
+            inside = frame.f_code.co_filename == training.__file__
+            if event == "line" and inside and frame.f_code.co_name != "__exit__":
+                left -= len(history) > 0
+                if left < 0:
+                    sys.settrace(None)
+                    raise KeyboardInterrupt
+            return interrupt
+
+        sys.settrace(interrupt)
+        try:
+            notebook["train"](model, deepcopy(model), data, data, cross_entropy, optimizer, history)
+        finally:
+            sys.settrace(None)
+        kept = history.train_loss, history.train_accuracy, history.test_accuracy
+        kept += history.average_accuracy, history.seconds, history.step_loss
+        assert len({len(values) for values in kept}) == 1
+        if left >= 0:  # the run ended before its turn came
+            break
+        assert history.interrupted or len(history) == 3
+        lengths.add(len(history))
+        line += 1
+    assert line > 30
+    assert lengths == {1, 2, 3}
 
 
 def test_an_interrupt_within_the_first_epoch_is_raised_because_nothing_is_to_keep(
@@ -80,13 +145,17 @@ def test_an_interrupt_within_the_first_epoch_is_raised_because_nothing_is_to_kee
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match="before the first epoch was complete"):
-        fit(notebook, loaders, on_step=stop)
+        fit(notebook, loaders, watchers=[Watcher(stop)])
 
 
 def test_every_step_is_reported_with_the_images_seen(notebook, loaders):
     calls = []
-    fit(notebook, loaders, on_step=lambda history, *counts: calls.append((len(history), *counts)))
-    epoch = [*range(256, 2500, 256), 2500]
+
+    def note(history, seen, num_images):
+        calls.append((len(history), seen, num_images))
+
+    fit(notebook, loaders, watchers=[Watcher(note)])
+    epoch = range(250, 2501, 250)  # 2,500 images in batches of 256 at the most
     assert calls == [(done, seen, 2500) for done in (0, 1) for seen in epoch]
 
 
@@ -98,9 +167,18 @@ def test_a_loss_of_nan_names_the_step(notebook, loaders):
         calls += 1
         return cross_entropy(logits, labels) * (float("nan") if calls == 14 else 1.0)
 
-    model = notebook["make_model"]()
     with pytest.raises(FloatingPointError, match=r"nan at step 4 of epoch 2 \(step 14 in all\)"):
-        train(model, *loaders, spoiled_loss, notebook["make_optimizer"](model), num_epochs=3)
+        fit(notebook, loaders, 3, loss=spoiled_loss)
+
+
+def test_a_history_keeps_the_step_at_which_its_run_diverged(notebook, loaders):
+    model = notebook["make_model"]()
+    history = History(2, loaders[0])
+    optimizer = torch.optim.SGD(model.parameters(), lr=1e9)
+    with pytest.raises(FloatingPointError, match="lower learning rate"):
+        notebook["train"](model, deepcopy(model), *loaders, cross_entropy, optimizer, history)
+    assert 2 <= history.diverged_at <= len(loaders[0])
+    assert len(history) == 0
 
 
 def test_no_number_is_read_back_within_an_epoch(notebook, drawn):
@@ -119,7 +197,7 @@ def test_no_number_is_read_back_within_an_epoch(notebook, drawn):
         data = BatchLoader(images[:num_images], labels[:num_images], 64, mean=0.2, std=0.3)
         model = notebook["make_model"]()
         with CountReads() as mode:
-            train(model, data, data, cross_entropy, notebook["make_optimizer"](model), 1)
+            run(notebook, model, (data, data), notebook["make_optimizer"](model), 1)
         counted.append(mode.reads)
     assert counted[0] == counted[1] > 0
 
@@ -161,17 +239,19 @@ def test_the_network_beats_a_linear_model_clearly_on_the_stand_in(notebook, draw
     accuracies = []
     for model in (nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), notebook["make_model"]()):
         optimizer = torch.optim.Adam(model.parameters(), lr=0.003)
-        accuracies.append(train(model, *data, cross_entropy, optimizer, 8).test_accuracy[-1])
+        accuracies.append(run(notebook, model, data, optimizer, 8)[0].test_accuracy[-1])
     linear, network = accuracies
     assert network > linear + 0.1
 
 
 @pytest.mark.slow
-def test_the_same_seed_gives_the_same_accuracies_in_two_processes():
-    command = [sys.executable, "benchmarks/accuracy.py", "--seeds", "3", "--set", "num_epochs=2"]
-    runs = [
-        subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ)
-        for _ in range(2)
-    ]
-    first, second = (json.loads(run.stdout.splitlines()[-1])["accuracies"] for run in runs)
-    assert first == second
+def test_the_same_seed_gives_the_same_accuracies_in_two_processes(tmp_path):
+    """Each with results of its own to keep, so that the second has to train as well."""
+    command = [sys.executable, "benchmarks/accuracy.py", "--seeds", "3", "--set", "num_epochs=1"]
+    results = []
+    for name in ("first", "second"):
+        kept = tmp_path / name
+        subprocess.run([*command, "--results", kept], capture_output=True, check=True)
+        results.append(json.loads(kept.read_text(encoding="utf-8")))
+    assert results[0]["epochs"] == results[1]["epochs"]
+    assert results[0]["last"] == results[1]["last"]

@@ -63,14 +63,16 @@ class DataError(Exception):
 class BatchLoader:
     """Serve batches of normalised images from tensors that stay in memory, on one device.
 
-    Iterating yields `images` (b, 28, 28) float32 and `labels` (b,) int64, where b is
-    `batch_size`, less in the last batch. Shuffling draws one permutation an epoch from
-    torch's global generator, so `torch.manual_seed` fixes the order.
+    Iterating yields `images` (b, 28, 28) float32 and `labels` (b,) int64. The images are
+    shared out evenly over as few batches as `batch_size` allows, so b is at most that, and
+    no batch differs from another by more than one image: a last batch of leftovers would
+    give the step before every measurement a far noisier gradient. Shuffling draws one
+    permutation an epoch from torch's global generator, so `torch.manual_seed` fixes the order.
 
     Args:
         images: (n, 28, 28) uint8.
         labels: (n,) int64.
-        batch_size: images per batch, at least 1.
+        batch_size: images per batch at the most, at least 1.
         mean: of the training pixels, as a fraction of white; subtracted.
         std: of the training pixels, as a fraction of white; divided by.
         shuffle: a new order in every epoch.
@@ -107,10 +109,10 @@ class BatchLoader:
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self.shuffle:
             order = torch.randperm(self.num_images, device=self.images.device)
-            for index in order.split(self.batch_size):
+            for index in order.tensor_split(len(self)):
                 yield self.normalise(self.images[index]), self.labels[index]
         else:
-            batches = self.images.split(self.batch_size), self.labels.split(self.batch_size)
+            batches = self.images.tensor_split(len(self)), self.labels.tensor_split(len(self))
             for images, labels in zip(*batches, strict=True):
                 yield self.normalise(images), labels
 
@@ -120,8 +122,8 @@ class BatchLoader:
 
     def __repr__(self) -> str:
         return (
-            f"BatchLoader({self.num_images:,} images of {self.source}, {len(self)} batches of "
-            f"{self.batch_size}, shuffle={self.shuffle}, on {self.images.device})"
+            f"BatchLoader({self.num_images:,} images of {self.source}, {len(self)} batches of at "
+            f"most {self.batch_size}, shuffle={self.shuffle}, on {self.images.device})"
         )
 
 

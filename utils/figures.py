@@ -15,7 +15,7 @@ from IPython.core.pylabtools import retina_figure
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 
@@ -23,8 +23,8 @@ from utils.data import STAND_IN
 from utils.training import History
 
 # Okabe and Ito's colours, which stay apart for all common kinds of colour blindness; their
-# vermilion darkened, so that each reaches a contrast of 5 on white and may colour text.
-BLUE, ORANGE, GREY = "#0072B2", "#B34F00", "#595959"
+# vermilion and green darkened, so that each reaches a contrast of 5 on white and may colour text.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#B34F00", "#007A56", "#595959"
 WIDTH = 8.0  # inches: a figure fills the notebook's column
 
 
@@ -129,60 +129,72 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
 
 
 def plot_history(history: History) -> Figure:
-    """Draw the loss and both accuracies over the epochs that are complete."""
+    """Draw the loss and the accuracies over the epochs that are complete."""
     figure = _new_figure(3.4)
     loss, accuracy = figure.subplots(1, 2)
     done = len(history)
-    steps_per_epoch = len(history.step_loss) / max(done, 1)
-    steps = [(step + 0.5) / max(steps_per_epoch, 1) for step in range(len(history.step_loss))]
+    epochs = range(1, done + 1)
+    steps = [(step + 1) * done / len(history.step_loss) for step in range(len(history.step_loss))]
     loss.plot(steps, history.step_loss, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
-    middles = [epoch + 0.5 for epoch in range(done)]
-    loss.plot(middles, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
+    loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
     loss.set(title="Training loss", xlabel="epochs", ylabel="cross entropy (nats per image)")
-    loss.set_xlim(0, history.num_epochs * 1.02)
     # The first steps fall from ln 10; what matters happens well below it.
     loss.set_ylim(0, 1.2)
     loss.legend(frameon=False, loc="upper right")
 
-    epochs = range(1, done + 1)
-    accuracy.plot(epochs, history.train_accuracy, "s--", color=ORANGE)
-    accuracy.plot(epochs, history.test_accuracy, "o-", color=BLUE)
+    lines = {
+        "training": (history.train_accuracy, "s--", ORANGE),
+        "test": (history.test_accuracy, "o-", BLUE),
+        "test, EMA": (history.average_accuracy, "D-.", GREEN),
+    }
+    for values, style, color in lines.values():
+        accuracy.plot(epochs, values, style, color=color)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right")
-    accuracy.set_xlim(0, history.num_epochs * 1.3)  # room for the labels
     if done:
         accuracy.margins(y=0.25)
-        ends = {"training": (history.train_accuracy, ORANGE), "test": (history.test_accuracy, BLUE)}
-        _label_ends(accuracy, done, ends)
+        _label_ends(accuracy, {name: (line[0][-1], line[2]) for name, line in lines.items()})
     else:
         accuracy.set_ylim(0, 1)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     accuracy.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5], min_n_ticks=3))
     for axes in (loss, accuracy):
+        axes.set_xlim(0, history.num_epochs * 1.04)
         axes.set_xticks(range(0, history.num_epochs + 1, -(-history.num_epochs // 10)))
     _titled(figure, f"After {done} of {history.num_epochs} epochs", history.source, _story(history))
     return figure
 
 
-def _label_ends(axes: Axes, x: float, lines: dict[str, tuple[Sequence[float], str]]) -> None:
-    """Write the name and the last value of two lines at their ends, the upper one higher up."""
-    falling = sorted(lines.items(), key=lambda line: -line[1][0][-1])
-    for (name, (values, color)), position in zip(falling, ("bottom", "top"), strict=True):
-        place = {"xytext": (9, 0), "textcoords": "offset points", "va": position}
-        axes.annotate(f"{name}\n{values[-1]:.1%}", (x, values[-1]), color=color, **place)
+def _label_ends(axes: Axes, ends: dict[str, tuple[float, str]]) -> None:
+    """Write names and last values beside the axes, each at its height or just above the one below.
+
+    Args:
+        axes: with their final limits.
+        ends: last value and colour of each line.
+    """
+    low, high = axes.get_ylim()
+    place = 0.0
+    for name, (value, color) in sorted(ends.items(), key=lambda end: end[1][0]):
+        place = max(place, (value - low) / (high - low))
+        axes.text(
+            1.02, place, f"{name} {value:.1%}", color=color, transform=axes.transAxes, va="center"
+        )
+        place += 0.08  # of the height of the axes: a line of text
 
 
 def _story(history: History) -> str:
     """The curves in words."""
     if not len(history):
-        return "Two empty line charts, for the training loss and for both accuracies."
+        return "Two empty line charts, for the training loss and for the accuracies."
     best = max(range(len(history)), key=history.test_accuracy.__getitem__)
     return (
         "Two line charts. "
         f"Left, the mean training loss of each epoch: {_from_to(history.train_loss, '.3f')} nats "
         "per image, with the loss of each batch scattered around it. "
-        f"Right, the accuracy: {_from_to(history.train_accuracy, '.1%')} on the training images "
-        f"and {_from_to(history.test_accuracy, '.1%')} on the test images, where it was highest "
-        f"after epoch {best + 1}, {history.test_accuracy[best]:.1%}."
+        f"Right, the accuracy: {_from_to(history.train_accuracy, '.1%')} on the training images; "
+        f"{_from_to(history.test_accuracy, '.1%')} on the test images, where it was highest "
+        f"after epoch {best + 1}, {history.test_accuracy[best]:.1%}; and "
+        f"{_from_to(history.average_accuracy, '.1%')} on the test images with the moving average "
+        "(EMA) of the weights."
     )
 
 
@@ -207,7 +219,7 @@ class LiveHistory:
         self._epoch_start = self._shown = time.perf_counter()
 
     def on_step(self, history: History, seen: int, num_images: int) -> None:
-        """Update the progress; pass this method as `on_step` of `utils.training.train`.
+        """Update the progress; `utils.training.History` calls it after every step.
 
         On a GPU, steps count when they are sent off, so the speed shown runs a little ahead.
         """
@@ -231,11 +243,12 @@ class LiveHistory:
             print(f"\r{line:<79}", end="", flush=True)
 
     def on_epoch(self, history: History) -> None:
-        """Redraw the figure, add the epoch's line; pass it as `on_epoch` of `train`."""
+        """Redraw the figure and add the epoch's line."""
         line = (
             f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, "
             f"accuracy {history.train_accuracy[-1]:.2%} training, "
-            f"{history.test_accuracy[-1]:.2%} test, {history.seconds[-1]:.1f} s"
+            f"{history.test_accuracy[-1]:.2%} test, {history.average_accuracy[-1]:.2%} test with "
+            f"EMA, {history.seconds[-1]:.1f} s"
         )
         self._lines.append(line)
         if self._in_notebook:
@@ -250,7 +263,7 @@ class LiveHistory:
         lines = "\n".join([*self._lines, progress]).rstrip()
         if self._figure is None:
             self._figure = display(
-                plot_history(History(history.num_epochs, history.source)), display_id=True
+                plot_history(History(history.num_epochs, history.train_data)), display_id=True
             )
             self._text = display({"text/plain": lines}, raw=True, display_id=True)
         self._text.update({"text/plain": lines}, raw=True)
@@ -306,36 +319,46 @@ def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Figu
 
 
 def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> DescribedFigure:
-    """Draw two optimisers' runs: the final accuracy at each rate, and the losses at the best.
+    """Draw optimisers' runs: the final accuracy at each rate, and the losses at the best.
+
+    A run that diverged is drawn as a cross at the bottom, and named.
 
     Args:
-        sweep: for each of the two optimisers, the history at each of its learning rates.
+        sweep: for each of up to three optimisers, the history at each of its learning rates.
         source: where the images come from.
     """
     figure = _new_figure(3.4)
     accuracy, loss = figure.subplots(1, 2)
     findings = []
-    for (name, runs), style, color in zip(
-        sweep.items(), ("o-", "s--"), (BLUE, ORANGE), strict=True
-    ):
-        ends = {rate: run.test_accuracy[-1] for rate, run in runs.items()}
-        best = max(ends, key=ends.__getitem__)
-        accuracy.plot(ends.keys(), ends.values(), style, color=color)
-        place = {"xytext": (0, 8), "textcoords": "offset points", "ha": "center"}
-        accuracy.annotate(f"{name} {ends[best]:.1%}", (best, ends[best]), color=color, **place)
-        losses = runs[best].step_loss
-        steps = [(step + 0.5) * len(runs[best]) / len(losses) for step in range(len(losses))]
-        loss.plot(steps, losses, style[1:], color=color, linewidth=1, label=f"{name}, rate {best}")
-        listed = ", ".join(f"{value:.1%} at {rate}" for rate, value in ends.items())
-        falls = _from_to(runs[best].train_loss, ".3f")
-        findings.append(f"{name}: {listed}; its mean loss at {best} went {falls} nats.")
+    looks = zip(("o-", "s--", "D-."), (BLUE, ORANGE, GREEN), strict=True)
+    for (name, runs), (style, color) in zip(sweep.items(), looks, strict=False):
+        ends = {rate: run.test_accuracy[-1] for rate, run in runs.items() if not run.diverged_at}
+        accuracy.plot(ends.keys(), ends.values(), style, color=color, label=name)
+        failed = {rate: run.diverged_at for rate, run in runs.items() if run.diverged_at}
+        bottom = {"color": color, "transform": accuracy.get_xaxis_transform(), "clip_on": False}
+        accuracy.plot(list(failed), [0] * len(failed), "x", markersize=9, **bottom)
+        said = [f"{value:.1%} at {rate}" for rate, value in ends.items()]
+        said += [f"diverged at step {step} at {rate}" for rate, step in failed.items()]
+        finding = f"{name}: {', '.join(said)}"
+        if ends:
+            best = max(ends, key=ends.__getitem__)
+            losses = runs[best].step_loss
+            steps = [(step + 1) * len(runs[best]) / len(losses) for step in range(len(losses))]
+            line = {"color": color, "linewidth": 1, "label": f"{name}, rate {best}"}
+            loss.plot(steps, losses, style[1:], **line)
+            falls = _from_to(runs[best].train_loss, ".3f")
+            finding += f"; its mean loss at {best} went {falls} nats"
+        findings.append(f"{finding}.")
+    note = "\ncross: diverged" if any("diverged" in finding for finding in findings) else ""
     accuracy.set(
-        title="After the last epoch", xlabel="learning rate", ylabel="held-out images right"
+        title="After the last epoch", xlabel=f"learning rate{note}", ylabel="held-out images right"
     )
     accuracy.set_xscale("log")
     accuracy.xaxis.set_major_formatter("{x:g}")
+    accuracy.xaxis.set_minor_formatter(NullFormatter())
     accuracy.margins(y=0.15)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    accuracy.legend(frameon=False)
     loss.set(
         title="Each at its best rate", xlabel="epochs", ylabel="cross entropy (nats per image)"
     )

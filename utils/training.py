@@ -1,154 +1,151 @@
-"""Train a classifier, keep its history, predict with it. Works for any model of images."""
+"""The record of a training run, and predictions. Works for any model of images.
+
+The loop itself stands in the notebook; what would hide it there is here: collecting losses without
+reading them back, the live figure, the quiet end at an interrupt, the error at a loss of NaN.
+"""
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from types import TracebackType
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from utils.data import BatchLoader
+
+
+class Watcher(Protocol):
+    """Whoever wants to be told how a run goes on, for example `utils.figures.LiveHistory`."""
+
+    def on_step(self, history: "History", seen: int, num_images: int) -> None:
+        """Called after every step, with the images of this epoch seen so far and in all."""
+
+    def on_epoch(self, history: "History") -> None:
+        """Called after every epoch."""
 
 
 @dataclass
 class History:
     """What a training run has measured so far; lists grow with every epoch (one with every batch).
 
+    As a context manager around the loop, it ends an interrupted run early and quietly (Ctrl-C, or
+    the stop button of a notebook), and keeps its complete epochs. Before the first epoch is
+    complete there is nothing to keep, and the interrupt is raised.
+
     Attributes:
-        num_epochs: how many epochs were asked for.
-        source: where the images come from, "Fashion-MNIST" or "stand-in".
+        num_epochs: how many epochs are asked for, at least 1.
+        train_data: what the run learns from.
+        watchers: told of every step and every epoch.
         step_loss: mean loss of every training batch so far, nats per image.
         train_loss: mean loss over an epoch's training images, nats per image.
         train_accuracy: fraction of the training images right. Counted batch by batch just
             before each step, so early batches count with the weights they met.
         test_accuracy: fraction of the test images right, after the epoch.
+        average_accuracy: the same with the running mean of the weights.
         seconds: wall time of the epoch, the test images included.
         interrupted: whether an interrupt ended the run before `num_epochs`.
+        diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
+
+    Raises:
+        ValueError: if `num_epochs` is below 1.
     """
 
     num_epochs: int
-    source: str
+    train_data: BatchLoader
+    watchers: Sequence[Watcher] = ()
     step_loss: list[float] = field(default_factory=list)
     train_loss: list[float] = field(default_factory=list)
     train_accuracy: list[float] = field(default_factory=list)
     test_accuracy: list[float] = field(default_factory=list)
+    average_accuracy: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     interrupted: bool = False
+    diverged_at: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_epochs < 1:
+            raise ValueError(f"num_epochs must be at least 1, not {self.num_epochs!r}.")
+        self._start_epoch()
 
     def __len__(self) -> int:
         """How many epochs are complete."""
         return len(self.train_loss)
 
+    @property
+    def source(self) -> str:
+        """Where the images come from, "Fashion-MNIST" or "stand-in"."""
+        return self.train_data.source
 
-def train(
-    model: nn.Module,
-    train_data: BatchLoader,
-    test_data: BatchLoader | None,
-    loss_function: Callable[[Tensor, Tensor], Tensor],
-    optimizer: Optimizer | Sequence[Optimizer],
-    num_epochs: int,
-    on_epoch: Callable[[History], None] | None = None,
-    on_step: Callable[[History, int, int], None] | None = None,
-    schedulers: Iterable[LRScheduler] = (),
-) -> History:
-    """Train `model` in place and return the history.
+    def _start_epoch(self) -> None:
+        # Tensors, not numbers: a number would make a GPU wait for every step.
+        self._losses: list[Tensor] = []
+        self._correct: list[Tensor] = []
+        self._sizes: list[int] = []
+        self._start = time.perf_counter()
 
-    An interrupt (Ctrl-C, or the stop button of a notebook) ends the run early and quietly:
-    the history then holds the complete epochs, and its `interrupted` is true. Before the
-    first epoch is complete there is nothing to return, and the interrupt is raised.
+    def __enter__(self) -> Self:
+        self._start_epoch()
+        return self
 
-    Args:
-        model: maps images (b, 28, 28) to logits (b, num_classes).
-        train_data: batches to learn from.
-        test_data: batches that are only measured, after every epoch; None measures nothing and
-            leaves `test_accuracy` empty.
-        loss_function: maps logits (b, num_classes) and labels (b,) to a mean in nats.
-        optimizer: holds the model's parameters; or several, which share them out.
-        num_epochs: passes over `train_data`, at least 1.
-        on_epoch: called with the history after every epoch.
-        on_step: called after every training step with the history, the number of images of
-            this epoch seen so far, and the number of images of an epoch.
-        schedulers: learning-rate schedules, moved on after every training step.
+    def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Note one step: its mean loss (), logits (b, num_classes) and labels (b,)."""
+        self._losses.append(loss.detach())
+        self._correct.append((logits.detach().argmax(dim=1) == labels).sum())
+        self._sizes.append(len(labels))
+        for watcher in self.watchers:
+            watcher.on_step(self, sum(self._sizes), self.train_data.num_images)
 
-    Raises:
-        ValueError: if `num_epochs` is below 1.
-        FloatingPointError: if the loss stops being finite; says at which step.
-        KeyboardInterrupt: at an interrupt before the first epoch is complete.
-    """
-    if num_epochs < 1:
-        raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
-    history = History(num_epochs, train_data.source)
-    step_done = partial(on_step, history) if on_step else None
-    optimizers = [optimizer] if isinstance(optimizer, Optimizer) else optimizer
-    steppers = [*optimizers, *schedulers]
-    try:
-        for _ in range(num_epochs):
-            start = time.perf_counter()
-            losses, correct = _train_epoch(model, train_data, loss_function, steppers, step_done)
-            _check_finite(losses, len(history), len(train_data))
-            accuracies = [] if test_data is None else [evaluate(model, test_data)]
-            # All at once, so that an interrupt finds lists of equal length.
-            history.step_loss += losses
-            history.train_accuracy.append(correct / train_data.num_images)
-            history.test_accuracy += accuracies
-            history.seconds.append(time.perf_counter() - start)
-            history.train_loss.append(_mean_over_images(losses, train_data))
-            if on_epoch:
-                on_epoch(history)
-    except KeyboardInterrupt:
-        if len(history) == 0:
+    def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
+        """Complete an epoch with its two accuracies, fractions; start the next one.
+
+        Raises:
+            FloatingPointError: if a loss of the epoch is not finite; says at which step.
+        """
+        losses, correct = torch.stack(self._losses).tolist(), int(torch.stack(self._correct).sum())
+        self._check_finite(losses)
+        total = sum(loss * size for loss, size in zip(losses, self._sizes, strict=True))
+        measured = {
+            "train_loss": total / sum(self._sizes),
+            "train_accuracy": correct / sum(self._sizes),
+            "test_accuracy": test_accuracy,
+            "average_accuracy": average_accuracy,
+            "seconds": time.perf_counter() - self._start,
+        }
+        longer = {name: [*getattr(self, name), value] for name, value in measured.items()}
+        # In one call, which no interrupt divides: all lists are of equal length at any time.
+        vars(self).update(longer, step_loss=self.step_loss + losses)
+        for watcher in self.watchers:
+            watcher.on_epoch(self)
+        self._start_epoch()
+
+    def _check_finite(self, losses: list[float]) -> None:
+        """Raise `FloatingPointError` at the first loss of the epoch that is NaN or infinite."""
+        for step, loss in enumerate(losses, start=1):
+            if not math.isfinite(loss):
+                self.diverged_at = len(self.step_loss) + step
+                raise FloatingPointError(
+                    f"The training loss became {loss} at step {step} of epoch {len(self) + 1} "
+                    f"(step {self.diverged_at} in all). A lower learning rate or smaller initial "
+                    "weights usually help; then start again from a fresh model."
+                )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, KeyboardInterrupt):
+            return False
+        if len(self) == 0:
             message = "Interrupted before the first epoch was complete: nothing to keep."
             raise KeyboardInterrupt(message) from None
-        history.interrupted = True
-        print(f"Interrupted after {len(history)} of {num_epochs} epochs; the history keeps them.")
-    return history
-
-
-def _train_epoch(
-    model: nn.Module,
-    train_data: BatchLoader,
-    loss_function: Callable[[Tensor, Tensor], Tensor],
-    steppers: Sequence[Optimizer | LRScheduler],
-    step_done: Callable[[int, int], None] | None,
-) -> tuple[list[float], int]:
-    """One pass over the data: the loss of every batch, and how many images were right."""
-    model.train()
-    losses, correct, seen = [], [], 0
-    for images, labels in train_data:
-        logits = model(images)
-        loss = loss_function(logits, labels)
-        model.zero_grad()
-        loss.backward()
-        for stepper in steppers:
-            stepper.step()
-        # Tensors, not numbers: a number would make a GPU wait for every step.
-        losses.append(loss.detach())
-        correct.append((logits.detach().argmax(dim=1) == labels).sum())
-        if step_done:
-            seen += len(labels)
-            step_done(seen, train_data.num_images)
-    return torch.stack(losses).tolist(), int(torch.stack(correct).sum())
-
-
-def _check_finite(losses: list[float], epoch: int, steps_per_epoch: int) -> None:
-    """Raise `FloatingPointError` at the first loss of the epoch that is NaN or infinite."""
-    for step, loss in enumerate(losses, start=1):
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The training loss became {loss} at step {step} of epoch {epoch + 1} "
-                f"(step {epoch * steps_per_epoch + step} in all). A lower learning rate or "
-                "smaller initial weights usually help; then start again from a fresh model."
-            )
-
-
-def _mean_over_images(losses: list[float], data: BatchLoader) -> float:
-    """The mean over images from the means over batches, of which the last may be smaller."""
-    last = data.num_images - (len(data) - 1) * data.batch_size
-    return (sum(losses[:-1]) * data.batch_size + losses[-1] * last) / data.num_images
+        self.interrupted = len(self) < self.num_epochs
+        print(f"Interrupted after {len(self)} of {self.num_epochs} epochs; the history keeps them.")
+        return True
 
 
 @torch.inference_mode()
@@ -165,8 +162,13 @@ def predict(model: nn.Module, data: BatchLoader) -> Tensor:
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, data: BatchLoader) -> float:
-    """The fraction of a loader's images whose largest logit is that of their label."""
+def evaluate(model: nn.Module, data: BatchLoader | None) -> float:
+    """The fraction of a loader's images whose largest logit is that of their label.
+
+    NaN for no loader: nothing is measured then.
+    """
+    if data is None:
+        return math.nan
     model.eval()
     correct = [(model(images).argmax(dim=1) == labels).sum() for images, labels in data]
     return int(torch.stack(correct).sum()) / data.num_images

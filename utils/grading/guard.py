@@ -95,21 +95,24 @@ def fail(token: str) -> None:
 
 
 def count_accuracy() -> str:
-    """The accuracy of the submission's `model` on test images loaded afresh, and its own claim.
+    """The accuracy of the submission's network on test images loaded afresh, and its own claim.
+
+    The network is `average`, or `model` in a notebook without one.
 
     Returns JSON: `[measured, claimed, source]`, two fractions and where the images come from;
-    null where the notebook defines no `model`, or no number `accuracy`.
+    null where the notebook defines no network, or no number `accuracy`.
     """
     user = get_ipython().user_ns
     try:
         claimed = float(user["accuracy"])
     except (KeyError, TypeError, ValueError):
         claimed = None
-    if "model" not in user:
+    network = user.get("average", user.get("model"))
+    if network is None:
         return json.dumps([None, claimed, None])
     from utils.data import load_fashion_mnist
     from utils.training import evaluate
 
-    device = next(user["model"].parameters()).device
+    device = next(network.parameters()).device
     _, test_data = load_fashion_mnist(512, device)
-    return json.dumps([evaluate(user["model"], test_data), claimed, test_data.source])
+    return json.dumps([evaluate(network, test_data), claimed, test_data.source])
