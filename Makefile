@@ -16,9 +16,6 @@ ifdef FASHION_MNIST_ROOT
 export FASHION_MNIST_ROOT
 endif
 
-# On Linux, torch may then use huge pages: training steps take about a tenth less time.
-export THP_MEM_ALLOC_ENABLE ?= 1
-
 .PHONY: help report test test-quick lint lab notebook benchmark starter grade clean
 
 help:

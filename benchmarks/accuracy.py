@@ -23,6 +23,11 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from utils import figures
+from utils.data import BatchLoader, load_fashion_mnist
+from utils.notebook import tagged_sources
+from utils.training import History, evaluate
+
 import matplotlib.pyplot as plt
 import torch
 from measure import machine, parse, write_table
@@ -30,11 +35,6 @@ from recipes import INGREDIENTS, NOTEBOOK, RECIPES, Recipe, make_loss, make_mode
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
-
-from utils import figures
-from utils.data import BatchLoader, load_fashion_mnist
-from utils.notebook import tagged_sources
-from utils.training import History, evaluate
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "accuracy.jsonl"

@@ -13,12 +13,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from utils.data import BatchLoader
+
 import torch
 from d2l import torch as d2l
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
-
-from utils.data import BatchLoader
 
 
 def _write_set(folder: Path, prefix: str, data: BatchLoader) -> None:

@@ -1,16 +1,20 @@
 """What the benchmarks share: the machine in words, and fair timings of several candidates."""
 
 import argparse
+import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-
-import torch
+from typing import Any
 
 from utils.data import BatchLoader, load_fashion_mnist
+
+import torch
 
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
 README = Path(__file__).with_name("README.md")
@@ -60,6 +64,13 @@ def machine(threads: bool = True) -> str:
     if torch.cuda.is_available():
         parts.append(torch.cuda.get_device_name())
     return "; ".join(parts)
+
+
+def run_alone(*arguments: str, environment: dict[str, str] | None = None) -> Any:  # noqa: ANN401
+    """Run this Python with `arguments` and read the last line that it prints as JSON."""
+    command = [sys.executable, *arguments]
+    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def timed(action: Callable[[], object], device: str | torch.device = "cpu") -> float:

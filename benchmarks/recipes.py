@@ -6,10 +6,10 @@ put together, at which sizes and rates, so that one ingredient at a time can be 
 
 from dataclasses import dataclass, fields, replace
 
+from utils.notebook import load_definitions
+
 from einops import rearrange
 from torch import Tensor, nn
-
-from utils.notebook import load_definitions
 
 NOTEBOOK = load_definitions()
 

@@ -12,22 +12,19 @@ import argparse
 import json
 import resource
 import statistics
-import subprocess
-import sys
 from copy import deepcopy
 from itertools import product
 from pathlib import Path
-from typing import Any
+
+from utils import figures
+from utils.notebook import load_definitions
+from utils.training import History
 
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.ticker import LogLocator, NullFormatter
-from measure import load_share, machine, parse, timed, write_table
-
-from utils import figures
-from utils.notebook import load_definitions
-from utils.training import History
+from measure import load_share, machine, parse, run_alone, timed, write_table
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
 PICTURE = Path(__file__).with_name("scaling.png")
@@ -84,14 +81,6 @@ def main() -> None:
         write_table("scaling", scaling_table(curves, exponents))
     worst = max(exponents.values(), key=lambda value: abs(value - 1))
     print(json.dumps({"exponent": worst, "exponents": exponents, "curves": curves}))
-
-
-def run_alone(*arguments: str) -> Any:  # noqa: ANN401 - whatever the process prints as JSON
-    """Run this Python with `arguments` and read the last line that it prints."""
-    result = subprocess.run(
-        [sys.executable, *arguments], check=True, stdout=subprocess.PIPE, text=True
-    )
-    return json.loads(result.stdout.splitlines()[-1])
 
 
 def measure_point(share: float, threads: int) -> dict[str, float]:

@@ -13,13 +13,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from utils.data import load_fashion_mnist
+
 import optuna
 from accuracy import ROOT, run
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from recipes import NOTEBOOK, RECIPES, Recipe
-
-from utils.data import load_fashion_mnist
 
 VALIDATION = 10_000  # training images held out
 MODELS = [name for name, recipe in RECIPES.items() if recipe.muon_learning_rate]

@@ -15,6 +15,8 @@ import statistics
 from copy import deepcopy
 from time import perf_counter
 
+from utils.training import History
+
 import torch
 from book import book_folder, train_book
 from d2l import torch as d2l
@@ -28,8 +30,6 @@ from measure import (
     write_table,
 )
 from recipes import FAST, NOTEBOOK, make_loss, make_model, make_optimizer
-
-from utils.training import History
 
 WRITE_UP = 0.8631
 OURS, BOOK = "ours", "the book's way"

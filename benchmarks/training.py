@@ -15,6 +15,10 @@ from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
+from utils.data import BatchLoader
+from utils.notebook import load_definitions
+from utils.training import History
+
 import torch
 from book import book_folder, train_book
 from d2l import torch as d2l
@@ -32,10 +36,6 @@ from measure import (
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
-
-from utils.data import BatchLoader
-from utils.notebook import load_definitions
-from utils.training import History
 
 OURS, BOOK = "ours", "the book's way"
 PEAK_SIZE = 2048  # side of the square matrices whose product gives the machine's rate

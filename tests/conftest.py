@@ -1,11 +1,11 @@
 """Fixtures that several test files share."""
 
-import pytest
-import torch
-
 from utils.data import BatchLoader
 from utils.notebook import load_definitions
 from utils.standin import draw_standin
+
+import pytest
+import torch
 
 
 @pytest.fixture(scope="session")

@@ -12,11 +12,11 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from utils.notebook import NOTEBOOK
+
 import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-
-from utils.notebook import NOTEBOOK
 
 # A cell that is put in front of the rest of the notebook.
 HOSTILE = {

@@ -5,9 +5,9 @@ import os
 import subprocess
 import sys
 
-import pytest
-
 from utils.notebook import NOTEBOOK
+
+import pytest
 
 ROOT = NOTEBOOK.parents[1]
 # Run a script with every opened file watched: those of the test set may not be among them.

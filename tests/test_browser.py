@@ -9,14 +9,14 @@ import sys
 import time
 from contextlib import suppress
 
+from utils.notebook import NOTEBOOK
+from utils.report import write_report
+
 import nbformat
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import expect, sync_playwright
-
-from utils.notebook import NOTEBOOK
-from utils.report import write_report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 # No sandbox: it cannot start as root. The others keep Chromium itself off the network.

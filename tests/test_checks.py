@@ -1,8 +1,8 @@
 """The notebook's check cells: the model answer passes them, wrong models fail them."""
 
-import pytest
-
 from utils.notebook import tagged_sources
+
+import pytest
 
 # What is broken: (the line, its wrong replacement, the check that must notice).
 WRONG_MODELS = {

@@ -7,13 +7,13 @@ import os
 import time
 from pathlib import Path
 
-import numpy as np
-import pytest
-import torch
-
 from utils import data
 from utils.data import REAL, STAND_IN, BatchLoader, DataError, FileFacts, load_fashion_mnist
 from utils.standin import draw_standin
+
+import numpy as np
+import pytest
+import torch
 
 NUM_TRAIN, NUM_TEST = 40, 20
 

@@ -13,6 +13,12 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
+from utils.grading.results import ADVICE
+from utils.grading.rubric import put_checks, read_steps
+from utils.grading.sandbox import find_level
+from utils.notebook import NOTEBOOK
+from utils.starter import make_starter
+
 import nbformat
 import psutil
 import pytest
@@ -25,12 +31,6 @@ from made_up import (
     with_cell,
     without,
 )
-
-from utils.grading.results import ADVICE
-from utils.grading.rubric import put_checks, read_steps
-from utils.grading.sandbox import find_level
-from utils.notebook import NOTEBOOK
-from utils.starter import make_starter
 
 LEVEL = find_level(network=False)
 DOUBLE = "def double(x):\n    return add(x, x)"
@@ -467,7 +467,10 @@ REAL = {
         changed(answer(), "lr=learning_rate,", "lr=learning_rate / 2,"),
         [4],
     ),
-    "wrong in step 5": (changed(answer(), "History(num_epochs, train_data, [", "History(1, train_data, ["), [5]),
+    "wrong in step 5": (
+        changed(answer(), "History(num_epochs, train_data, [", "History(1, train_data, ["),
+        [5],
+    ),
     "wrong in step 6": (changed(answer(), "margin = 1.96", "margin = 1.28"), [6]),
     "fakes its accuracy": (fake_accuracy(), [5, 6]),
     "relabels the test images": (changed(answer(), LOGITS, RELABEL + LOGITS), [6]),

@@ -5,12 +5,12 @@ import re
 import subprocess
 import sys
 
+from utils.notebook import NOTEBOOK, training_curves
+from utils.report import final_accuracy, write_report
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
-
-from utils.notebook import NOTEBOOK, training_curves
-from utils.report import final_accuracy, write_report
 
 
 @pytest.fixture(scope="module")

@@ -5,15 +5,15 @@ import re
 import subprocess
 import sys
 
+from utils.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
+from utils.notebook import NOTEBOOK
+from utils.report import ReportError, write_report
+
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pygments.styles import get_style_by_name
-
-from utils.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
-from utils.notebook import NOTEBOOK
-from utils.report import ReportError, write_report
 
 ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["\x1b[31mno\x1b[0m"])
 PICTURE = base64.b64encode(b"a picture").decode()

@@ -4,12 +4,12 @@ import ast
 import subprocess
 import sys
 
+from utils.notebook import NOTEBOOK
+from utils.starter import make_starter
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-
-from utils.notebook import NOTEBOOK
-from utils.starter import make_starter
 
 
 @pytest.fixture(scope="module")

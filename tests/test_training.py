@@ -5,15 +5,15 @@ import subprocess
 import sys
 from copy import deepcopy
 
+from utils import training
+from utils.data import BatchLoader
+from utils.training import History, evaluate, predict
+
 import pytest
 import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
-
-from utils import training
-from utils.data import BatchLoader
-from utils.training import History, evaluate, predict
 
 
 def run(notebook, model, loaders, optimizer, num_epochs, loss=cross_entropy, watchers=()):

@@ -13,13 +13,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
 
+from utils.standin import draw_standin
+
 import torch
 from filelock import FileLock
 from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.mnist import read_image_file, read_label_file
-
-from utils.standin import draw_standin
 
 DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
 RAW = Path("FashionMNIST") / "raw"  # torchvision's layout below a data folder

@@ -7,6 +7,9 @@ import sys
 import time
 from collections.abc import Sequence
 
+from utils.data import STAND_IN
+from utils.training import History
+
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
@@ -18,9 +21,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
-
-from utils.data import STAND_IN
-from utils.training import History
 
 # Okabe and Ito's colours, which stay apart for all common kinds of colour blindness; their
 # vermilion and green darkened, so that each reaches a contrast of 5 on white and may colour text.

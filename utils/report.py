@@ -5,11 +5,11 @@ import os
 import sys
 from pathlib import Path
 
+from utils.exporter import ReportError, ReportExporter
+
 import nbformat
 from nbconvert.filters.markdown_mistune import InvalidNotebook
 from nbformat import NotebookNode
-
-from utils.exporter import ReportError, ReportExporter
 
 
 def read_notebook(path: Path) -> NotebookNode:

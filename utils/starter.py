@@ -10,10 +10,10 @@ import ast
 import sys
 from pathlib import Path
 
+from utils.notebook import NOTEBOOK
+
 import nbformat
 from nbformat import NotebookNode
-
-from utils.notebook import NOTEBOOK
 
 
 def make_starter(notebook: NotebookNode) -> NotebookNode:

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
+from utils.data import BatchLoader
+
 import torch
 from torch import Tensor, nn
-
-from utils.data import BatchLoader
 
 
 class Watcher(Protocol):

@@ -16,15 +16,15 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-import pytest
-from filelock import FileLock, Timeout
-
 from utils.grading.batch import PLAN, Progress, printable
 from utils.grading.one import Settings
 from utils.grading.results import grade_file, merge, read_grade, write_table
 from utils.grading.rubric import read_steps, read_tools
 from utils.grading.sandbox import LEVELS, REPOSITORY, find_level
 from utils.notebook import NOTEBOOK
+
+import pytest
+from filelock import FileLock, Timeout
 
 
 def main() -> None:

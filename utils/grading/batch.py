@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-import pytest
-
 from utils.grading.one import Settings, grade_submission
 from utils.grading.results import (
     grade_file,
@@ -21,6 +19,8 @@ from utils.grading.results import (
     write_grade,
 )
 from utils.grading.rubric import Step
+
+import pytest
 
 PLAN = ".class.json"
 

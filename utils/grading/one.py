@@ -13,11 +13,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
-
 from utils.grading.rubric import Step, SubmissionError, put_checks, read_submission
 from utils.grading.sandbox import REPOSITORY, kill_tree, limits, new_folder
+
+import nbformat
+from nbformat import NotebookNode
 
 STAND_IN = "stand-in"  # as in utils.data, which would import torch here
 GRACE = 60  # seconds beyond its time after which a session that does not stop by itself is killed

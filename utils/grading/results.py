@@ -15,13 +15,13 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
-import nbformat
-from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell
-
 from utils.grading.one import Grade
 from utils.grading.rubric import Step
 from utils.report import write_report
+
+import nbformat
+from nbformat import NotebookNode
+from nbformat.v4 import new_markdown_cell
 
 
 def grade_file(out: Path, submission: str) -> Path:

@@ -20,14 +20,14 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+from utils.grading.naming import StepNotebook
+from utils.grading.sandbox import kill_tree, size_of_tree, walls
+
 import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, NbCellError
-
-from utils.grading.naming import StepNotebook
-from utils.grading.sandbox import kill_tree, size_of_tree, walls
 
 MAX_OUTPUT = 10 * 2**20  # bytes that one cell may print or show
 MAX_SHOWN = 20_000  # characters of one output that the report keeps, if it is no picture
