@@ -209,8 +209,7 @@ def make_optimizer(recipe: Recipe, model: nn.Module, num_steps: int) -> object:
     if recipe.muon_learning_rate:
         optimizers = NOTEBOOK["make_mixer_optimizers"](model, *rates)
     else:
-        optimizers = [NOTEBOOK["make_optimizer"](model)]
-        optimizers[0].param_groups[0]["lr"] = recipe.learning_rate
+        optimizers = [NOTEBOOK["make_optimizer"](model, recipe.learning_rate)]
     schedules = []
     if recipe.schedule:
         schedules = [NOTEBOOK["warm_up_and_decay"](each, num_steps) for each in optimizers]

@@ -13,7 +13,7 @@ WRONG_MODELS = {
     "ReLU": ("nn.ReLU(inplace=True)", "nn.GELU()", 3),
     "bias": ("nn.Linear(width, hidden)", "nn.Linear(width, hidden, bias=False)", 3),
     "loss": ("CrossEntropyLoss()", "CrossEntropyLoss(label_smoothing=0.1)", 4),
-    "optimiser": ("torch.optim.Adam(", "torch.optim.SGD(", 4),
+    "learning rate": ('"lr": learning_rate,', '"lr": learning_rate / 2,', 4),
     "unused block": ("self.blocks(X).mean", "X.mean", 4),
 }
 

@@ -464,7 +464,7 @@ REAL = {
     "wrong in step 2": (changed(answer(), "-> b (h w) (p1 p2)", "-> b (h w) (p2 p1)"), [2]),
     "wrong in step 3": (changed(answer(), ".mean(dim=1)", ".amax(dim=1)"), [3]),
     "wrong in step 4": (
-        changed(answer(), "lr=learning_rate,", "lr=learning_rate / 2,"),
+        changed(answer(), '"lr": learning_rate,', '"lr": learning_rate / 2,'),
         [4],
     ),
     "wrong in step 5": (
