@@ -1,9 +1,11 @@
 """Finding, verifying, downloading and serving the data. No test touches the network."""
 
+import contextlib
 import errno
 import hashlib
 import multiprocessing
 import os
+import re
 import time
 from pathlib import Path
 
@@ -142,14 +144,22 @@ class TestWhereTheDataComesFrom:
         with pytest.warns(UserWarning, match="Read-only file system"):
             assert load_fashion_mnist(8)[0].source == STAND_IN
 
-    def test_required_data_is_an_error_that_tells_what_to_do(self, monkeypatch):
-        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "1")
-        with pytest.raises(DataError, match=r"Copy the four official files into .*or set FASHION"):
+    @pytest.mark.parametrize("word", ["1", "true", "yes", "on", " True ", "YES\n"])
+    def test_required_data_is_an_error_that_tells_what_to_do(self, monkeypatch, word):
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", word)
+        with pytest.raises(DataError, match=r"Copy the four official files .*or set FASHION"):
             load_fashion_mnist(8)
 
-    def test_required_0_asks_for_nothing(self, monkeypatch):
-        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "0")
+    @pytest.mark.parametrize("word", ["", "  ", "0", "false", "no", "off", " False ", "NO"])
+    def test_required_no_asks_for_nothing(self, monkeypatch, word):
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", word)
         with pytest.warns(UserWarning, match="STAND-IN"):
+            load_fashion_mnist(8)
+
+    def test_any_other_word_is_an_error_at_once(self, monkeypatch):
+        write_files(data.DATA_FOLDER)
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "maybe")
+        with pytest.raises(ValueError, match=r"REQUIRED must be 1 or 0, .*, not 'maybe'"):
             load_fashion_mnist(8)
 
 
@@ -270,8 +280,8 @@ class TestDownload:
         assert (tmp_path / "downloads").read_text() == "x"
 
 
-class TestBadArguments:
-    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "512", True])
+class TestArguments:
+    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "512", True, np.True_, None, np.int64(0)])
     def test_a_batch_size_that_is_no_positive_integer(self, batch_size):
         with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
             load_fashion_mnist(batch_size)
@@ -279,24 +289,42 @@ class TestBadArguments:
         with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
             BatchLoader(images, labels, batch_size, mean=0.0, std=1.0)
 
+    @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+    def test_integers_of_numpy_are_integers(self, kind):
+        write_files(data.DATA_FOLDER)
+        training, held_out = load_fashion_mnist(kind(8), validation=kind(10))
+        assert (len(training), held_out.num_images) == (4, 10)
+        assert [len(labels) for _, labels in training] == [8, 8, 8, 6]
+        assert type(training.batch_size) is int
+
     @pytest.mark.parametrize(
         "device",
         [
-            "abacus",
-            "cuda:99",
-            pytest.param(
-                "cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is here")
-            ),
+            "abacus", "cuda:99", "meta", "", torch.device("meta"), 1.5, None, True, object(),
+            "cuda", "mps", "xla", "xpu", "hpu",
         ],
-    )
-    def test_a_device_that_does_not_exist(self, device):
-        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here.*cpu"):
+    )  # fmt: skip
+    def test_a_device_that_cannot_be_used_is_an_error_in_one_sentence(self, device):
+        if device in ("cuda", "mps", "xla", "xpu", "hpu"):
+            with contextlib.suppress(Exception):
+                torch.ones(1, device=device)
+                pytest.skip(f"{device} is here")
+        with pytest.raises(ValueError, match=r"cannot be used here .*always can\.$") as error:
             load_fashion_mnist(8, device)
+        message = str(error.value)
+        assert message.startswith(f"device {device!r} cannot")
+        assert message.count(". ") == message.count("\n") == 0
 
-    @pytest.mark.parametrize("validation", [-1, 60_000, 0.1])
+    @pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu")])
+    def test_a_device_by_name_or_as_such(self, device):
+        write_files(data.DATA_FOLDER)
+        assert next(iter(load_fashion_mnist(8, device)[0]))[0].device.type == "cpu"
+
+    @pytest.mark.parametrize("validation", [-1, 60_000, 0.1, True, False, None, np.int64(-1)])
     def test_a_validation_set_that_cannot_be_cut(self, monkeypatch, validation):
         monkeypatch.setattr(data, "NUM_TRAIN", 60_000)
-        with pytest.raises(ValueError, match=f"must be 0 to 59,999 images, not {validation}"):
+        message = f"must be 0 to 59,999 images, not {re.escape(repr(validation))}"
+        with pytest.raises(ValueError, match=message):
             load_fashion_mnist(8, validation=validation)
 
 

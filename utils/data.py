@@ -2,13 +2,14 @@
 
 import errno
 import hashlib
+import operator
 import os
 import shutil
 import socket
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from typing import NamedTuple
@@ -91,7 +92,7 @@ class BatchLoader:
         shuffle: bool = False,
         source: str = REAL,
     ) -> None:
-        _check_batch_size(batch_size)
+        batch_size = _as_integer(batch_size, "batch_size must be a positive integer")
         self.images, self.labels, self.batch_size = images, labels, batch_size
         self.mean, self.std, self.shuffle, self.source = mean, std, shuffle, source
 
@@ -149,16 +150,16 @@ def load_fashion_mnist(
         Both normalise with the mean and deviation of the training images served.
 
     Raises:
-        ValueError: for a batch size, device or validation size that cannot be used.
+        ValueError: for an argument or a FASHION_MNIST_REQUIRED that cannot be used.
         DataError: for data that is incomplete, unreadable or not the official files, a
-            full disk, or no data although `FASHION_MNIST_REQUIRED` is set.
+            full disk, or no data although it is required.
     """
-    _check_batch_size(batch_size)
-    _check_device(device)
-    if not (isinstance(validation, int) and 0 <= validation < NUM_TRAIN):
-        raise ValueError(f"validation must be 0 to {NUM_TRAIN - 1:,} images, not {validation!r}.")
+    batch_size = _as_integer(batch_size, "batch_size must be a positive integer")
+    possible = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
+    validation = _as_integer(validation, possible, range(NUM_TRAIN))
+    device, required = _as_device(device), _is_required()
 
-    root = _find_data()
+    root = _find_data(required)
     source = REAL if root else STAND_IN
     images, labels = _read(root, "train") if root else draw_standin(NUM_TRAIN, seed=0)
     if validation:
@@ -179,22 +180,34 @@ def load_fashion_mnist(
     )
 
 
-def _check_batch_size(batch_size: int) -> None:
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}.")
+def _as_integer(value: int, rule: str, allowed: range = range(1, 2**63)) -> int:
+    """Make an int of any integer, numpy's too; a bool counts as none."""
+    with suppress(TypeError):
+        if not isinstance(value, bool) and operator.index(value) in allowed:
+            return operator.index(value)
+    raise ValueError(f"{rule}, not {value!r}.")
 
 
-def _check_device(device: str | torch.device) -> None:
+def _as_device(device: str | torch.device) -> torch.device:
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=device).item()  # "meta" has tensors, but nothing in them
+        return torch.device(device)
+    except Exception as error:  # each kind of device raises an error of another type
         raise ValueError(
-            f'device {str(device)!r} cannot be used here ({reason}). "cpu" always can.'
+            f'device {device!r} cannot be used here ({_reason(error)}); "cpu" always can.'
         ) from error
 
 
-def _find_data() -> Path | None:
+def _is_required() -> bool:
+    value = os.environ.get("FASHION_MNIST_REQUIRED", "")
+    if value.strip().lower() in ("", "0", "false", "no", "off"):
+        return False
+    if value.strip().lower() in ("1", "true", "yes", "on"):
+        return True
+    raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {value!r}.")
+
+
+def _find_data(required: bool) -> Path | None:
     """The folder that holds the data, downloaded if need be; None for the stand-in."""
     tried = []
     named = os.environ.get("FASHION_MNIST_ROOT")
@@ -214,10 +227,9 @@ def _find_data() -> Path | None:
                 f"The disk is full: Fashion-MNIST needs 90 MB free in {DATA_FOLDER}. Free some, "
                 "or set FASHION_MNIST_ROOT to a folder that holds the data."
             ) from error
-        reason = " ".join(str(error).split())[:200]
-        tried.append(f"the download failed ({reason})")
+        tried.append(f"the download failed ({_reason(error)})")
     summary = "; ".join(tried)
-    if os.environ.get("FASHION_MNIST_REQUIRED", "0") not in ("", "0"):
+    if required:
         raise DataError(
             f"Fashion-MNIST is required (FASHION_MNIST_REQUIRED) but missing: {summary}. "
             f"Copy the four official files into {DATA_FOLDER / RAW}, or set "
@@ -312,6 +324,12 @@ def _unreadable(folder: Path, error: OSError) -> str:
         f"Cannot read {error.filename or folder}: {error.strerror}. "
         "Make it readable, or set FASHION_MNIST_ROOT to a folder that holds the data."
     )
+
+
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, or its type if it says nothing."""
+    sentence = str(error).partition("\n")[0].partition(". ")[0].rstrip(".:")
+    return sentence[:200] or type(error).__name__
 
 
 def _pixel_statistics(images: Tensor) -> tuple[float, float]:
