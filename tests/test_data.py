@@ -2,19 +2,28 @@
 
 import contextlib
 import errno
+import gzip
 import hashlib
+import io
 import multiprocessing
 import os
 import re
+import signal
+import socket
+import threading
 import time
+import urllib.request
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
 
 import numpy as np
 import pytest
 import torch
 
 from utils import data
-from utils.data import REAL, STAND_IN, BatchLoader, DataError, FileFacts, load_fashion_mnist
+from utils.data import REAL, STAND_IN, BatchLoader, DataError, load_fashion_mnist
 from utils.standin import draw_standin
 
 NUM_TRAIN, NUM_TEST = 40, 20
@@ -45,42 +54,89 @@ def write_files(root: str | Path) -> Path:
     return raw
 
 
-class Download:
-    """Stands for torchvision's class: writes the files, or fails as it is told to."""
+class Answer(io.BytesIO):
+    length = None  # of the answer, unknown
+
+
+class Mirror:
+    """Stands for urlopen: serves the archives, but for the last an error if it is given one."""
 
     def __init__(self, error: BaseException | None = None) -> None:
-        self.error, self.calls = error, 0
+        self.error, self.served = error, []
 
-    def __call__(self, root: str, download: bool) -> None:
-        assert download
-        self.calls += 1
-        raw = write_files(root)
-        (raw / "train-images-idx3-ubyte.gz").write_bytes(b"archive")
-        if self.error:
-            (raw / "t10k-images-idx3-ubyte").write_bytes(b"half")
+    def __call__(self, url: str, timeout: float) -> Answer:
+        name = url.rpartition("/")[2]
+        if self.error and name == "t10k-labels-idx1-ubyte.gz":
             raise self.error
+        self.served.append(name)
+        return Answer(gzip.compress(official_files()[name.removesuffix(".gz")]))
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny official data set, no environment, no network, and an empty data/ folder."""
-    facts = {
-        name: FileFacts(int.from_bytes(c[:4], "big"), len(c), hashlib.sha256(c).hexdigest())
-        for name, c in official_files().items()
-    }
-    monkeypatch.setattr(data, "FILES", facts)
+    hashes = {name: hashlib.sha256(c).hexdigest() for name, c in official_files().items()}
+    monkeypatch.setattr(data, "FILES", hashes)
     monkeypatch.setattr(data, "NUM_TRAIN", NUM_TRAIN)
     monkeypatch.setattr(data, "NUM_TEST", NUM_TEST)
     monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
     monkeypatch.delenv("FASHION_MNIST_ROOT", raising=False)
     monkeypatch.delenv("FASHION_MNIST_REQUIRED", raising=False)
-    set_download(monkeypatch, RuntimeError("Error downloading: no network"))
+    set_mirror(monkeypatch, URLError("no network"))
 
 
-def set_download(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> Download:
-    download = Download(error)
-    monkeypatch.setattr(data.datasets, "FashionMNIST", download)
-    return download
+def set_mirror(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> Mirror:
+    mirror = Mirror(error)
+    monkeypatch.setattr(data, "urlopen", mirror)
+    return mirror
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch):
+    """Makes a function the only mirror: it gets the handler of each request to a real server."""
+    servers = []
+
+    def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        methods = {"do_GET": answer, "log_message": lambda *_: None}
+        handler = type("Handler", (BaseHTTPRequestHandler,), methods)
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{servers[-1].server_port}/"
+        monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", [url])
+        monkeypatch.setattr(data, "urlopen", urllib.request.urlopen)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def send(handler: BaseHTTPRequestHandler, content: bytes, length: int | None = None) -> None:
+    handler.send_response(200)
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def archive_of(handler: BaseHTTPRequestHandler) -> bytes:
+    return gzip.compress(official_files()[handler.path.strip("/").removesuffix(".gz")])
+
+
+def send_archive(handler: BaseHTTPRequestHandler) -> None:
+    send(handler, archive_of(handler))
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """A byte every twentieth of a second, for as long as anybody listens."""
+    send(handler, b"")
+    try:
+        while True:
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
+    except OSError:
+        handler.close_connection = True
 
 
 @pytest.fixture
@@ -94,7 +150,7 @@ def real_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     if missing:
         pytest.skip(f"FASHION_MNIST_ROOT lacks {', '.join(missing)}")
     monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
-    set_download(monkeypatch, RuntimeError("the real data is there, yet it was downloaded"))
+    set_mirror(monkeypatch, URLError("the real data is there, yet it was downloaded"))
     return Path(root)
 
 
@@ -108,21 +164,20 @@ class TestWhereTheDataComesFrom:
 
     def test_the_home_of_nobody_is_a_folder_without_data(self, monkeypatch):
         monkeypatch.setenv("FASHION_MNIST_ROOT", "~nobody-of-this-name/data")
-        with pytest.warns(UserWarning, match="no data in ~nobody-of-this-name"):
-            assert load_fashion_mnist(8)[0].source == STAND_IN
-
-    def test_then_the_data_folder_of_the_repository(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
         write_files(data.DATA_FOLDER)
-        download = set_download(monkeypatch)
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_then_the_data_folder_of_the_repository(self, monkeypatch):
+        write_files(data.DATA_FOLDER)
+        mirror = set_mirror(monkeypatch)
         training, test = load_fashion_mnist(8)
         assert (training.num_images, test.num_images) == (NUM_TRAIN, NUM_TEST)
-        assert download.calls == 0
+        assert mirror.served == []
 
     def test_then_a_download_which_is_done_once(self, monkeypatch):
-        download = set_download(monkeypatch)
+        mirror = set_mirror(monkeypatch)
         assert load_fashion_mnist(8)[0].source == load_fashion_mnist(8)[1].source == REAL
-        assert download.calls == 1
+        assert mirror.served == [f"{name}.gz" for name in data.FILES]
         assert sorted(os.listdir(data.DATA_FOLDER / data.RAW)) == sorted(data.FILES)
 
     def test_and_last_the_stand_in_with_a_warning_that_says_why(self):
@@ -172,27 +227,20 @@ class TestBadData:
             (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "is corrupted"),
             (lambda content: content + b"x", "is corrupted"),
             (lambda content: b"\0\0\x08\x02" + content[4:], "magic number 0x00000802"),
-            (lambda content: b"\x1f\x8b" + content, "is still compressed with gzip"),
+            (lambda content: b"\x1f\x8b" + content, "is a corrupted archive"),
         ],
     )
     @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
     def test_a_bad_file_is_named_with_its_problem_and_the_remedy(self, name, spoil, problem):
         file = write_files(data.DATA_FOLDER) / name
         file.write_bytes(spoil(file.read_bytes()))
-        with pytest.raises(DataError, match=f"{name} .*{problem}.*Delete the FashionMNIST folder"):
+        with pytest.raises(DataError, match=f"{name} .*{problem}.*Put the four official files"):
             load_fashion_mnist(8)
 
     @pytest.mark.parametrize("name", official_files())
     def test_a_missing_one_of_the_four_is_named(self, name):
         (write_files(data.DATA_FOLDER) / name).unlink()
-        with pytest.raises(DataError, match=f"lacks {name}"):
-            load_fashion_mnist(8)
-
-    def test_archives_that_were_never_unpacked_are_no_data(self):
-        raw = write_files(data.DATA_FOLDER)
-        for file in raw.iterdir():
-            file.rename(file.with_name(file.name + ".gz"))
-        with pytest.raises(DataError, match="lacks t10k-images-idx3-ubyte, "):
+        with pytest.raises(DataError, match=f"raw lacks {name}. Put the four official files"):
             load_fashion_mnist(8)
 
     def test_an_unreadable_folder_is_named(self, monkeypatch):
@@ -200,7 +248,9 @@ class TestBadData:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
         monkeypatch.setattr(data.os, "listdir", refuse)
-        with pytest.raises(DataError, match=r"Cannot read .*raw: Permission denied. Make it"):
+        with pytest.raises(
+            DataError, match=r"Cannot read .*raw: Permission denied. Put .*readable"
+        ):
             load_fashion_mnist(8)
 
     def test_an_unreadable_file_is_named(self, monkeypatch):
@@ -218,9 +268,28 @@ class TestDownload:
         left = {path.name for path in data.DATA_FOLDER.rglob("*")}
         return left <= {".download.lock"}
 
+    def test_it_asks_for_the_files_that_torchvision_knows(self):
+        known = [name for name, _ in data.datasets.FashionMNIST.resources]
+        assert known == [f"{name}.gz" for name in data.FILES]
+
+    def test_everybody_may_read_what_it_leaves(self, monkeypatch):
+        set_mirror(monkeypatch)
+        mask = os.umask(0o022)
+        try:
+            load_fashion_mnist(8)
+        finally:
+            os.umask(mask)
+        raw = data.DATA_FOLDER / data.RAW
+        assert raw.stat().st_mode & 0o777 == 0o755
+        assert {file.stat().st_mode & 0o777 for file in raw.iterdir()} == {0o644}
+
     def test_a_full_disk_is_an_error_and_leaves_nothing(self, monkeypatch):
-        set_download(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(DataError, match=r"The disk is full.*90 MB"):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        set_mirror(monkeypatch)
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(DataError, match=r"The disk is full, but no data in .*55 MB"):
             load_fashion_mnist(8)
         assert self.nothing_is_left()
 
@@ -232,15 +301,15 @@ class TestDownload:
         with pytest.raises(DataError, match="The disk is full"):
             load_fashion_mnist(8)
 
-    @pytest.mark.parametrize("error", [RuntimeError("no mirror"), TimeoutError("timed out")])
+    @pytest.mark.parametrize("error", [URLError("no mirror"), TimeoutError("timed out")])
     def test_a_failure_half_way_leads_to_the_stand_in_and_leaves_nothing(self, monkeypatch, error):
-        set_download(monkeypatch, error)
-        with pytest.warns(UserWarning, match=f"STAND-IN.*download failed .{error}"):
+        set_mirror(monkeypatch, error)
+        with pytest.warns(UserWarning, match=f"STAND-IN.*download failed .*{error}"):
             assert load_fashion_mnist(8)[0].source == STAND_IN
         assert self.nothing_is_left()
 
     def test_an_interrupt_goes_through_and_leaves_nothing(self, monkeypatch):
-        set_download(monkeypatch, KeyboardInterrupt())
+        set_mirror(monkeypatch, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             load_fashion_mnist(8)
         assert self.nothing_is_left()
@@ -250,24 +319,26 @@ class TestDownload:
         with pytest.warns(UserWarning, match="STAND-IN"):
             assert load_fashion_mnist(8)[0].source == STAND_IN
         write_files(data.DATA_FOLDER / ".download-killed")
-        download = set_download(monkeypatch)
+        mirror = set_mirror(monkeypatch)
         assert load_fashion_mnist(8)[0].source == REAL
-        assert download.calls == 1
+        assert len(mirror.served) == 4
         assert not (data.DATA_FOLDER / ".download-killed").exists()
 
     def test_two_processes_share_one_download(self, monkeypatch, tmp_path):
-        def slow_download(root, download):
+        mirror = Mirror()
+
+        def slow_mirror(url, timeout):
             with open(tmp_path / "downloads", "a") as log:
                 log.write("x")
-            time.sleep(0.5)
-            write_files(root)
+            time.sleep(0.1)
+            return mirror(url, timeout)
 
         def load(results):
             start.wait(timeout=30)
             training, test = load_fashion_mnist(8)
             results.put((training.source, training.num_images, test.num_images))
 
-        monkeypatch.setattr(data.datasets, "FashionMNIST", slow_download)
+        monkeypatch.setattr(data, "urlopen", slow_mirror)
         context = multiprocessing.get_context("fork")
         results, start = context.SimpleQueue(), context.Barrier(2)
         processes = [context.Process(target=load, args=(results,)) for _ in range(2)]
@@ -277,7 +348,112 @@ class TestDownload:
             process.join(timeout=30)
         assert [process.exitcode for process in processes] == [0, 0]
         assert [results.get(), results.get()] == [(REAL, NUM_TRAIN, NUM_TEST)] * 2
-        assert (tmp_path / "downloads").read_text() == "x"
+        assert (tmp_path / "downloads").read_text() == "xxxx"
+
+    def test_a_process_that_never_finishes_is_not_waited_for_without_end(self, monkeypatch):
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.1)
+        data.DATA_FOLDER.mkdir()
+        held = data.FileLock(data.DATA_FOLDER / ".download.lock", is_singleton=False)
+        with held, pytest.warns(UserWarning, match=r"STAND-IN.*lock .* could not be acquired"):
+            load_fashion_mnist(8)
+
+
+class TestDownloadFromAServer:
+    @pytest.mark.parametrize("says_its_length", [True, False])
+    def test_it_shows_its_progress(self, serve, capsys, says_its_length):
+        def answer(handler):
+            archive = archive_of(handler)
+            send(handler, archive, len(archive) if says_its_length else None)
+
+        serve(answer)
+        training, test = load_fashion_mnist(8)
+        assert training.source == test.source == REAL
+        shown = capsys.readouterr().err
+        assert all(f"\r{name}: " in shown for name in data.FILES)
+        assert ("100%" in shown) == says_its_length
+
+    def test_a_server_that_drips_is_given_up_in_time(self, serve, monkeypatch):
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.4)
+        serve(drip)
+        start = time.monotonic()
+        with pytest.warns(UserWarning, match=r"STAND-IN.*not done after 0.4 seconds"):
+            load_fashion_mnist(8)
+        assert time.monotonic() - start < 10
+        assert not list(data.DATA_FOLDER.glob(".download-*"))
+
+    def test_the_time_counts_over_all_files(self, serve, monkeypatch):
+        def send_slowly(handler):
+            time.sleep(0.2)
+            send_archive(handler)
+
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.5)
+        serve(send_slowly)
+        with pytest.warns(UserWarning, match=r"STAND-IN.*not done after 0.5 seconds"):
+            load_fashion_mnist(8)
+
+    def test_an_interrupt_stops_the_wait_for_a_slow_server(self, serve):
+        serve(drip)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        main = threading.get_ident()
+        timer = threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT])
+        timer.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                load_fashion_mnist(8)
+        finally:
+            timer.cancel()
+            signal.signal(signal.SIGINT, before)
+        assert not list(data.DATA_FOLDER.glob(".download-*"))
+
+    @pytest.mark.parametrize(
+        ("answer", "reason"),
+        [
+            (lambda handler: handler.send_error(404), "HTTP Error 404: Not Found"),
+            (lambda handler: handler.wfile.write(b"hello\r\n\r\n"), "hello"),
+            (lambda handler: None, "closed connection without response"),
+            (lambda handler: send(handler, archive_of(handler)[:-99], 10**6), "is truncated"),
+            (lambda handler: send(handler, b""), "ubyte.gz is truncated: 0 of"),
+            (lambda handler: send(handler, b"<!DOCTYPE html>"), "magic number 0x3c21444f"),
+            (lambda handler: send(handler, b"\x1f\x8b" + bytes(99)), "is a corrupted archive"),
+        ],
+    )
+    def test_a_bad_answer_leads_to_the_stand_in_with_the_reason(self, serve, answer, reason):
+        serve(answer)
+        with pytest.warns(UserWarning, match=f"STAND-IN.*127.0.0.1:[0-9]+/: .*{reason}"):
+            assert load_fashion_mnist(8)[0].source == STAND_IN
+
+    def test_so_does_a_server_that_is_not_there(self, serve, monkeypatch):
+        serve(send_archive)
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+            monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", [url])
+            with pytest.warns(UserWarning, match=f"STAND-IN.*{url}: .*Connection refused"):
+                load_fashion_mnist(8)
+
+    def test_an_answer_without_end_is_not_read_to_the_end(self, serve):
+        sent = []
+
+        def flood(handler):
+            send(handler, b"")
+            try:
+                while True:
+                    sent.append(handler.wfile.write(b"x" * 2**20))
+            except OSError:
+                handler.close_connection = True
+
+        serve(flood)
+        with pytest.warns(UserWarning, match="STAND-IN.*magic number 0x78787878"):
+            load_fashion_mnist(8)
+        assert len(sent) < 100
+
+    def test_where_one_mirror_fails_the_next_is_asked(self, serve, monkeypatch):
+        mirrors = []
+        for answer in (lambda handler: handler.send_error(500), send_archive):
+            serve(answer)
+            mirrors += data.datasets.FashionMNIST.mirrors
+        monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", mirrors)
+        assert load_fashion_mnist(8)[0].source == REAL
 
 
 class TestArguments:
