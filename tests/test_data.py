@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 import urllib.request
+import warnings
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,6 +53,21 @@ def write_files(root: str | Path) -> Path:
     for name, content in official_files().items():
         (raw / name).write_bytes(content)
     return raw
+
+
+def write_archives(root: str | Path) -> Path:
+    raw = write_files(root)
+    for file in raw.iterdir():
+        pack(file)
+    return raw
+
+
+def pack(file: Path) -> Path:
+    """Put the archive in the place of the file."""
+    archive = file.with_name(f"{file.name}.gz")
+    archive.write_bytes(gzip.compress(file.read_bytes()))
+    file.unlink()
+    return archive
 
 
 class Answer(io.BytesIO):
@@ -162,10 +178,87 @@ class TestWhereTheDataComesFrom:
         (data.DATA_FOLDER / data.RAW / "t10k-labels-idx1-ubyte").write_bytes(b"never read")
         assert load_fashion_mnist(8)[0].source == REAL
 
+    @pytest.mark.parametrize(
+        "named",
+        ["{0}", "{0}/", "{0}/FashionMNIST", "{0}/FashionMNIST/raw", "{0}/FashionMNIST/raw/",
+         ".", "FashionMNIST", "../named/FashionMNIST/raw", "~", "~/FashionMNIST/raw"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("write", [write_files, write_archives])
+    def test_any_of_the_three_folders_can_be_named_in_any_way(
+        self, monkeypatch, tmp_path, named, write
+    ):
+        root = tmp_path / "named"
+        write(root)
+        monkeypatch.chdir(root)
+        monkeypatch.setenv("HOME", str(root))
+        monkeypatch.setenv("FASHION_MNIST_ROOT", named.format(root))
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_the_folder_can_have_another_name_and_be_a_link(self, monkeypatch, tmp_path):
+        raw = write_files(tmp_path / "named").rename(tmp_path / "garments")
+        (tmp_path / "link").symlink_to(raw)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "link"))
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_a_named_folder_without_data_is_said_before_anything_is_downloaded(
+        self, monkeypatch, tmp_path
+    ):
+        mirror = set_mirror(monkeypatch)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path))
+        message = f"FASHION_MNIST_ROOT names {tmp_path}, but no Fashion-MNIST is there"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(UserWarning, match=message):
+                load_fashion_mnist(8)
+        assert mirror.served == []
+        with pytest.warns(UserWarning, match=message) as warned:
+            assert load_fashion_mnist(8)[0].source == REAL
+        assert [warning.filename for warning in warned] == [__file__]
+        assert len(mirror.served) == 4
+
+    def test_and_before_another_folder_is_used(self, monkeypatch, tmp_path):
+        write_files(data.DATA_FOLDER)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
+        with pytest.warns(UserWarning, match="no such folder, but .* Trying .*data") as warned:
+            assert load_fashion_mnist(8)[0].source == REAL
+        assert len(warned) == 1
+
+    def test_the_warning_of_the_stand_in_then_does_not_repeat_it(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
+        with pytest.warns(UserWarning, match="Fashion-MNIST") as warned:
+            assert load_fashion_mnist(8)[0].source == STAND_IN
+        first, second = (str(warning.message) for warning in warned)
+        assert "no such folder" in first
+        assert "STAND-IN" not in first
+        assert "no such folder" not in second
+        assert "STAND-IN" in second
+
+    def test_a_file_in_place_of_the_named_folder_is_no_data(self, monkeypatch, tmp_path):
+        write_files(data.DATA_FOLDER)
+        file = write_files(tmp_path) / "train-images-idx3-ubyte"
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(file))
+        with pytest.warns(UserWarning, match=f"names {file}, but .* should name the folder"):
+            load_fashion_mnist(8)
+
+    def test_files_that_have_nothing_to_do_with_it_are_no_data(self, monkeypatch, tmp_path):
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "photographs.zip").touch()
+        write_files(data.DATA_FOLDER)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path))
+        with pytest.warns(UserWarning, match="no Fashion-MNIST is there"):
+            load_fashion_mnist(8)
+
+    def test_an_empty_name_is_none(self, monkeypatch):
+        monkeypatch.setenv("FASHION_MNIST_ROOT", "")
+        with pytest.warns(UserWarning, match="STAND-IN") as warned:
+            load_fashion_mnist(8)
+        assert len(warned) == 1
+
     def test_the_home_of_nobody_is_a_folder_without_data(self, monkeypatch):
         monkeypatch.setenv("FASHION_MNIST_ROOT", "~nobody-of-this-name/data")
         write_files(data.DATA_FOLDER)
-        assert load_fashion_mnist(8)[0].source == REAL
+        with pytest.warns(UserWarning, match="~nobody-of-this-name/data, but no Fashion-MNIST"):
+            assert load_fashion_mnist(8)[0].source == REAL
 
     def test_then_the_data_folder_of_the_repository(self, monkeypatch):
         write_files(data.DATA_FOLDER)
@@ -218,6 +311,65 @@ class TestWhereTheDataComesFrom:
             load_fashion_mnist(8)
 
 
+class TestArchives:
+    def test_archives_serve_where_the_files_are_not_and_nothing_is_written(self):
+        raw = write_archives(data.DATA_FOLDER)
+        before = {file: file.read_bytes() for file in data.DATA_FOLDER.rglob("*.*")}
+        training, test = load_fashion_mnist(8)
+        assert training.source == test.source == REAL
+        assert {file: file.read_bytes() for file in data.DATA_FOLDER.rglob("*.*")} == before
+        assert sorted(os.listdir(raw)) == sorted(f"{name}.gz" for name in data.FILES)
+
+    def test_their_images_are_those_of_the_files(self):
+        raw = write_files(data.DATA_FOLDER)
+        expected, _ = load_fashion_mnist(8)
+        for file in raw.iterdir():
+            pack(file)
+        unpacked, _ = load_fashion_mnist(8)
+        assert torch.equal(unpacked.images, expected.images)
+        assert torch.equal(unpacked.labels, expected.labels)
+
+    def test_some_files_may_be_packed_and_others_not(self):
+        pack(write_files(data.DATA_FOLDER) / "train-images-idx3-ubyte")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_a_file_goes_before_its_archive(self):
+        raw = write_files(data.DATA_FOLDER)
+        (raw / "train-images-idx3-ubyte.gz").write_bytes(b"never read")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_an_archive_under_the_name_of_the_file_is_unpacked_too(self):
+        raw = write_archives(data.DATA_FOLDER)
+        (raw / "t10k-labels-idx1-ubyte.gz").rename(raw / "t10k-labels-idx1-ubyte")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    @pytest.mark.parametrize(
+        ("spoil", "problem"),
+        [
+            (lambda archive: archive[: len(archive) // 2], "is truncated: [0-9,]+ of the 3"),
+            (lambda archive: b"", "is truncated: 0 of"),
+            (lambda archive: archive[:-8] + b"\0" * 8, "is a corrupted archive"),
+            (lambda archive: archive[:12] + b"\xff" * 9 + archive[21:], "is a corrupted archive"),
+            (lambda archive: gzip.compress(gzip.decompress(archive) + b"x"), "is corrupted"),
+            (lambda archive: b"<!DOCTYPE html>", "has the magic number 0x3c21444f"),
+        ],
+    )
+    def test_a_bad_archive_is_named_with_its_problem(self, spoil, problem):
+        archive = write_archives(data.DATA_FOLDER) / "train-images-idx3-ubyte.gz"
+        archive.write_bytes(spoil(archive.read_bytes()))
+        with pytest.raises(DataError, match=f"{archive} {problem}.*Put the four official files"):
+            load_fashion_mnist(8)
+
+    def test_an_archive_that_unpacks_without_end_does_not_fill_the_memory(self, monkeypatch):
+        unpacked, sha256 = [], hashlib.sha256
+        monkeypatch.setattr(data.hashlib, "sha256", lambda c: unpacked.append(len(c)) or sha256(c))
+        archive = write_archives(data.DATA_FOLDER) / "train-images-idx3-ubyte.gz"
+        archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()) + bytes(10**6)))
+        with pytest.raises(DataError, match="is corrupted"):
+            load_fashion_mnist(8)
+        assert unpacked == [16 + NUM_TRAIN * 28 * 28 + 1]
+
+
 class TestBadData:
     @pytest.mark.parametrize(
         ("spoil", "problem"),
@@ -237,10 +389,44 @@ class TestBadData:
         with pytest.raises(DataError, match=f"{name} .*{problem}.*Put the four official files"):
             load_fashion_mnist(8)
 
+    @pytest.mark.parametrize("suffix", ["", ".gz"])
+    @pytest.mark.parametrize(
+        ("put", "problem"),
+        [
+            (lambda path: os.mkfifo(path), "is a FIFO, socket or device, not a file"),
+            (lambda path: path.symlink_to(os.devnull), "is a FIFO, socket or device, not a file"),
+            (os.mkdir, "is a folder, not a file"),
+            (lambda path: path.symlink_to("nowhere"), "is a dangling symbolic link"),
+            (lambda path: path.symlink_to(path.name), "is a dangling symbolic link"),
+        ],
+    )
+    def test_what_is_no_file_is_named_as_what_it_is(self, put, problem, suffix):
+        file = write_files(data.DATA_FOLDER) / "train-labels-idx1-ubyte"
+        file.unlink()
+        put(file.with_name(file.name + suffix))
+        with pytest.raises(DataError, match=f"{file}{suffix} {problem}. Put the four"):
+            load_fashion_mnist(8)
+
+    def test_a_socket_too(self, monkeypatch):
+        raw = write_files(data.DATA_FOLDER)
+        (raw / "train-labels-idx1-ubyte").unlink()
+        monkeypatch.chdir(raw)  # the address of a socket may not be long
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("train-labels-idx1-ubyte")
+            with pytest.raises(DataError, match="ubyte is a FIFO, socket or device, not a file"):
+                load_fashion_mnist(8)
+
     @pytest.mark.parametrize("name", official_files())
     def test_a_missing_one_of_the_four_is_named(self, name):
         (write_files(data.DATA_FOLDER) / name).unlink()
         with pytest.raises(DataError, match=f"raw lacks {name}. Put the four official files"):
+            load_fashion_mnist(8)
+
+    @pytest.mark.parametrize("below", [".", "FashionMNIST", data.RAW])
+    def test_whichever_folder_is_named(self, monkeypatch, tmp_path, below):
+        (write_files(tmp_path) / "t10k-images-idx3-ubyte").unlink()
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / below))
+        with pytest.raises(DataError, match="raw lacks t10k-images-idx3-ubyte"):
             load_fashion_mnist(8)
 
     def test_an_unreadable_folder_is_named(self, monkeypatch):
@@ -253,12 +439,13 @@ class TestBadData:
         ):
             load_fashion_mnist(8)
 
-    def test_an_unreadable_file_is_named(self, monkeypatch):
+    @pytest.mark.parametrize("method", ["read_bytes", "exists"])
+    def test_an_unreadable_file_is_named(self, monkeypatch, method):
         def refuse(path):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
         write_files(data.DATA_FOLDER)
-        monkeypatch.setattr(Path, "read_bytes", refuse)
+        monkeypatch.setattr(Path, method, refuse)
         with pytest.raises(DataError, match=r"Cannot read .*train-images.*Permission denied"):
             load_fashion_mnist(8)
 
@@ -323,6 +510,19 @@ class TestDownload:
         assert load_fashion_mnist(8)[0].source == REAL
         assert len(mirror.served) == 4
         assert not (data.DATA_FOLDER / ".download-killed").exists()
+
+    def test_a_folder_with_something_else_in_it_stays_and_nothing_is_downloaded(self, monkeypatch):
+        mirror = set_mirror(monkeypatch)
+        (data.DATA_FOLDER / data.RAW / "diary").mkdir(parents=True)
+        with pytest.warns(UserWarning, match="STAND-IN.*Directory not empty"):
+            load_fashion_mnist(8)
+        assert mirror.served == []
+        assert (data.DATA_FOLDER / data.RAW / "diary").is_dir()
+
+    def test_an_empty_folder_is_filled(self, monkeypatch):
+        set_mirror(monkeypatch)
+        (data.DATA_FOLDER / data.RAW).mkdir(parents=True)
+        assert load_fashion_mnist(8)[0].source == REAL
 
     def test_two_processes_share_one_download(self, monkeypatch, tmp_path):
         mirror = Mirror()

@@ -194,26 +194,34 @@ def _is_required() -> bool:
 
 def _search() -> Path | None:
     """The folder with the four files: where FASHION_MNIST_ROOT says, else in `data/`."""
-    named = os.environ.get("FASHION_MNIST_ROOT")
-    # os.path's leaves the name of an unknown user as it is, where Path's raises.
-    if named and (raw := _locate(Path(os.path.expanduser(named)))):
-        return raw
+    if named := os.environ.get("FASHION_MNIST_ROOT"):
+        # os.path's leaves the name of an unknown user as it is, where Path's raises.
+        folder = Path(os.path.expanduser(named)).absolute()
+        if raw := _locate(folder):
+            return raw
+        warnings.warn(
+            f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
+            f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
+            stacklevel=3,
+        )
     return _locate(DATA_FOLDER)
 
 
 def _locate(folder: Path) -> Path | None:
-    """Where in `folder` the four files are; a folder that holds something else is an error."""
-    raw = folder / RAW
-    try:
-        listed = set(os.listdir(raw))
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise DataError(f"Cannot read {raw}: {error.strerror}. {_REMEDY}") from error
-    missing = sorted(FILES.keys() - listed)
-    if listed and missing:
-        raise DataError(f"{raw} lacks {', '.join(missing)}. {_REMEDY}")
-    return None if missing else raw
+    """Where in `folder` the four files or their archives are; only some of them is an error."""
+    for raw in (folder / RAW, folder / RAW.name, folder):
+        try:
+            listed = {name.removesuffix(".gz") for name in os.listdir(raw)}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise DataError(f"Cannot read {raw}: {error.strerror}. {_REMEDY}") from error
+        missing = sorted(FILES.keys() - listed)
+        if not missing:
+            return raw
+        if len(missing) < len(FILES):
+            raise DataError(f"{raw} lacks {', '.join(missing)}. {_REMEDY}")
+    return None
 
 
 def _download(folder: Path) -> Path:
@@ -228,6 +236,8 @@ def _download(folder: Path) -> Path:
             return raw
         for leftover in folder.glob(".download-*"):
             shutil.rmtree(leftover)
+        with suppress(FileNotFoundError):
+            (folder / RAW).rmdir()  # now, lest anything in it should stop the rename below
         deadline = time.monotonic() + DOWNLOAD_SECONDS
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as unfinished:
             raw = Path(unfinished) / RAW.name
@@ -287,8 +297,15 @@ def _read(raw: Path, prefix: str) -> tuple[Tensor, Tensor]:
 
 
 def _read_file(file: Path) -> Tensor:
-    """The verified bytes of a file."""
+    """The verified bytes of a file, or of its archive where the file itself is not."""
+    if not os.path.lexists(file):
+        file = file.with_name(f"{file.name}.gz")
     try:
+        if not file.exists():
+            raise DataError(f"{file} is a dangling symbolic link. {_REMEDY}")
+        if not file.is_file():  # reading a FIFO would wait for ever
+            kind = "folder" if file.is_dir() else "FIFO, socket or device"
+            raise DataError(f"{file} is a {kind}, not a file. {_REMEDY}")
         content = file.read_bytes()
     except OSError as error:
         raise DataError(f"Cannot read {file}: {error.strerror}. {_REMEDY}") from error
