@@ -298,9 +298,9 @@ def _read(raw: Path, prefix: str) -> tuple[Tensor, Tensor]:
 
 def _read_file(file: Path) -> Tensor:
     """The verified bytes of a file, or of its archive where the file itself is not."""
-    if not os.path.lexists(file):
-        file = file.with_name(f"{file.name}.gz")
     try:
+        if file.name not in os.listdir(file.parent):
+            file = file.with_name(f"{file.name}.gz")
         if not file.exists():
             raise DataError(f"{file} is a dangling symbolic link. {_REMEDY}")
         if not file.is_file():  # reading a FIFO would wait for ever
