@@ -1,14 +1,26 @@
 """Finding, verifying, downloading and serving the data. No test touches the network."""
 
+import contextlib
 import errno
+import gzip
 import hashlib
+import io
 import multiprocessing
 import os
+import re
+import signal
+import socket
+import threading
 import time
+import urllib.request
+import warnings
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import URLError
 
 from utils import data
-from utils.data import REAL, STAND_IN, BatchLoader, DataError, FileFacts, load_fashion_mnist
+from utils.data import REAL, STAND_IN, BatchLoader, DataError, load_fashion_mnist
 from utils.standin import draw_standin
 
 import numpy as np
@@ -43,42 +55,104 @@ def write_files(root: str | Path) -> Path:
     return raw
 
 
-class Download:
-    """Stands for torchvision's class: writes the files, or fails as it is told to."""
+def write_archives(root: str | Path) -> Path:
+    raw = write_files(root)
+    for file in raw.iterdir():
+        pack(file)
+    return raw
+
+
+def pack(file: Path) -> Path:
+    """Put the archive in the place of the file."""
+    archive = file.with_name(f"{file.name}.gz")
+    archive.write_bytes(gzip.compress(file.read_bytes()))
+    file.unlink()
+    return archive
+
+
+class Answer(io.BytesIO):
+    length = None  # of the answer, unknown
+
+
+class Mirror:
+    """Stands for urlopen: serves the archives, but for the last an error if it is given one."""
 
     def __init__(self, error: BaseException | None = None) -> None:
-        self.error, self.calls = error, 0
+        self.error, self.served = error, []
 
-    def __call__(self, root: str, download: bool) -> None:
-        assert download
-        self.calls += 1
-        raw = write_files(root)
-        (raw / "train-images-idx3-ubyte.gz").write_bytes(b"archive")
-        if self.error:
-            (raw / "t10k-images-idx3-ubyte").write_bytes(b"half")
+    def __call__(self, url: str, timeout: float) -> Answer:
+        name = url.rpartition("/")[2]
+        if self.error and name == "t10k-labels-idx1-ubyte.gz":
             raise self.error
+        self.served.append(name)
+        return Answer(gzip.compress(official_files()[name.removesuffix(".gz")]))
 
 
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A tiny official data set, no environment, no network, and an empty data/ folder."""
-    facts = {
-        name: FileFacts(int.from_bytes(c[:4], "big"), len(c), hashlib.sha256(c).hexdigest())
-        for name, c in official_files().items()
-    }
-    monkeypatch.setattr(data, "FILES", facts)
+    hashes = {name: hashlib.sha256(c).hexdigest() for name, c in official_files().items()}
+    monkeypatch.setattr(data, "FILES", hashes)
     monkeypatch.setattr(data, "NUM_TRAIN", NUM_TRAIN)
     monkeypatch.setattr(data, "NUM_TEST", NUM_TEST)
     monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
     monkeypatch.delenv("FASHION_MNIST_ROOT", raising=False)
     monkeypatch.delenv("FASHION_MNIST_REQUIRED", raising=False)
-    set_download(monkeypatch, RuntimeError("Error downloading: no network"))
+    set_mirror(monkeypatch, URLError("no network"))
 
 
-def set_download(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> Download:
-    download = Download(error)
-    monkeypatch.setattr(data.datasets, "FashionMNIST", download)
-    return download
+def set_mirror(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> Mirror:
+    mirror = Mirror(error)
+    monkeypatch.setattr(data, "urlopen", mirror)
+    return mirror
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch):
+    """Makes a function the only mirror: it gets the handler of each request to a real server."""
+    servers = []
+
+    def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        methods = {"do_GET": answer, "log_message": lambda *_: None}
+        handler = type("Handler", (BaseHTTPRequestHandler,), methods)
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
+        threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{servers[-1].server_port}/"
+        monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", [url])
+        monkeypatch.setattr(data, "urlopen", urllib.request.urlopen)
+        monkeypatch.setenv("no_proxy", "127.0.0.1")
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def send(handler: BaseHTTPRequestHandler, content: bytes, length: int | None = None) -> None:
+    handler.send_response(200)
+    if length is not None:
+        handler.send_header("Content-Length", str(length))
+    handler.end_headers()
+    handler.wfile.write(content)
+
+
+def archive_of(handler: BaseHTTPRequestHandler) -> bytes:
+    return gzip.compress(official_files()[handler.path.strip("/").removesuffix(".gz")])
+
+
+def send_archive(handler: BaseHTTPRequestHandler) -> None:
+    send(handler, archive_of(handler))
+
+
+def drip(handler: BaseHTTPRequestHandler) -> None:
+    """A byte every twentieth of a second, for as long as anybody listens."""
+    send(handler, b"")
+    try:
+        while True:
+            handler.wfile.write(b"x")
+            time.sleep(0.05)
+    except OSError:
+        handler.close_connection = True
 
 
 @pytest.fixture
@@ -92,7 +166,7 @@ def real_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     if missing:
         pytest.skip(f"FASHION_MNIST_ROOT lacks {', '.join(missing)}")
     monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
-    set_download(monkeypatch, RuntimeError("the real data is there, yet it was downloaded"))
+    set_mirror(monkeypatch, URLError("the real data is there, yet it was downloaded"))
     return Path(root)
 
 
@@ -104,23 +178,99 @@ class TestWhereTheDataComesFrom:
         (data.DATA_FOLDER / data.RAW / "t10k-labels-idx1-ubyte").write_bytes(b"never read")
         assert load_fashion_mnist(8)[0].source == REAL
 
+    @pytest.mark.parametrize(
+        "named",
+        ["{0}", "{0}/", "{0}/FashionMNIST", "{0}/FashionMNIST/raw", "{0}/FashionMNIST/raw/",
+         ".", "FashionMNIST", "../named/FashionMNIST/raw", "~", "~/FashionMNIST/raw"],
+    )  # fmt: skip
+    @pytest.mark.parametrize("write", [write_files, write_archives])
+    def test_any_of_the_three_folders_can_be_named_in_any_way(
+        self, monkeypatch, tmp_path, named, write
+    ):
+        root = tmp_path / "named"
+        write(root)
+        monkeypatch.chdir(root)
+        monkeypatch.setenv("HOME", str(root))
+        monkeypatch.setenv("FASHION_MNIST_ROOT", named.format(root))
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_the_folder_can_have_another_name_and_be_a_link(self, monkeypatch, tmp_path):
+        raw = write_files(tmp_path / "named").rename(tmp_path / "garments")
+        (tmp_path / "link").symlink_to(raw)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "link"))
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_a_named_folder_without_data_is_said_before_anything_is_downloaded(
+        self, monkeypatch, tmp_path
+    ):
+        mirror = set_mirror(monkeypatch)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path))
+        message = f"FASHION_MNIST_ROOT names {tmp_path}, but no Fashion-MNIST is there"
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            with pytest.raises(UserWarning, match=message):
+                load_fashion_mnist(8)
+        assert mirror.served == []
+        with pytest.warns(UserWarning, match=message) as warned:
+            assert load_fashion_mnist(8)[0].source == REAL
+        assert [warning.filename for warning in warned] == [__file__]
+        assert len(mirror.served) == 4
+
+    def test_and_before_another_folder_is_used(self, monkeypatch, tmp_path):
+        write_files(data.DATA_FOLDER)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
+        with pytest.warns(UserWarning, match="no such folder, but .* Trying .*data") as warned:
+            assert load_fashion_mnist(8)[0].source == REAL
+        assert len(warned) == 1
+
+    def test_the_warning_of_the_stand_in_then_does_not_repeat_it(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
+        with pytest.warns(UserWarning, match="Fashion-MNIST") as warned:
+            assert load_fashion_mnist(8)[0].source == STAND_IN
+        first, second = (str(warning.message) for warning in warned)
+        assert "no such folder" in first
+        assert "STAND-IN" not in first
+        assert "no such folder" not in second
+        assert "STAND-IN" in second
+
+    def test_a_file_in_place_of_the_named_folder_is_no_data(self, monkeypatch, tmp_path):
+        write_files(data.DATA_FOLDER)
+        file = write_files(tmp_path) / "train-images-idx3-ubyte"
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(file))
+        with pytest.warns(UserWarning, match=f"names {file}, but .* should name the folder"):
+            load_fashion_mnist(8)
+
+    def test_files_that_have_nothing_to_do_with_it_are_no_data(self, monkeypatch, tmp_path):
+        (tmp_path / "raw").mkdir()
+        (tmp_path / "raw" / "photographs.zip").touch()
+        write_files(data.DATA_FOLDER)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path))
+        with pytest.warns(UserWarning, match="no Fashion-MNIST is there"):
+            load_fashion_mnist(8)
+
+    def test_an_empty_name_is_none(self, monkeypatch):
+        monkeypatch.setenv("FASHION_MNIST_ROOT", "")
+        with pytest.warns(UserWarning, match="STAND-IN") as warned:
+            load_fashion_mnist(8)
+        assert len(warned) == 1
+
     def test_the_home_of_nobody_is_a_folder_without_data(self, monkeypatch):
         monkeypatch.setenv("FASHION_MNIST_ROOT", "~nobody-of-this-name/data")
-        with pytest.warns(UserWarning, match="no data in ~nobody-of-this-name"):
-            assert load_fashion_mnist(8)[0].source == STAND_IN
-
-    def test_then_the_data_folder_of_the_repository(self, monkeypatch, tmp_path):
-        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
         write_files(data.DATA_FOLDER)
-        download = set_download(monkeypatch)
+        with pytest.warns(UserWarning, match="~nobody-of-this-name/data, but no Fashion-MNIST"):
+            assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_then_the_data_folder_of_the_repository(self, monkeypatch):
+        write_files(data.DATA_FOLDER)
+        mirror = set_mirror(monkeypatch)
         training, test = load_fashion_mnist(8)
         assert (training.num_images, test.num_images) == (NUM_TRAIN, NUM_TEST)
-        assert download.calls == 0
+        assert mirror.served == []
 
     def test_then_a_download_which_is_done_once(self, monkeypatch):
-        download = set_download(monkeypatch)
+        mirror = set_mirror(monkeypatch)
         assert load_fashion_mnist(8)[0].source == load_fashion_mnist(8)[1].source == REAL
-        assert download.calls == 1
+        assert mirror.served == [f"{name}.gz" for name in data.FILES]
         assert sorted(os.listdir(data.DATA_FOLDER / data.RAW)) == sorted(data.FILES)
 
     def test_and_last_the_stand_in_with_a_warning_that_says_why(self):
@@ -142,15 +292,82 @@ class TestWhereTheDataComesFrom:
         with pytest.warns(UserWarning, match="Read-only file system"):
             assert load_fashion_mnist(8)[0].source == STAND_IN
 
-    def test_required_data_is_an_error_that_tells_what_to_do(self, monkeypatch):
-        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "1")
-        with pytest.raises(DataError, match=r"Copy the four official files into .*or set FASHION"):
+    @pytest.mark.parametrize("word", ["1", "true", "yes", "on", " True ", "YES\n"])
+    def test_required_data_is_an_error_that_tells_what_to_do(self, monkeypatch, word):
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", word)
+        with pytest.raises(DataError, match=r"Copy the four official files .*or set FASHION"):
             load_fashion_mnist(8)
 
-    def test_required_0_asks_for_nothing(self, monkeypatch):
-        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "0")
+    @pytest.mark.parametrize("word", ["", "  ", "0", "false", "no", "off", " False ", "NO"])
+    def test_required_no_asks_for_nothing(self, monkeypatch, word):
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", word)
         with pytest.warns(UserWarning, match="STAND-IN"):
             load_fashion_mnist(8)
+
+    def test_any_other_word_is_an_error_at_once(self, monkeypatch):
+        write_files(data.DATA_FOLDER)
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "maybe")
+        with pytest.raises(ValueError, match=r"REQUIRED must be 1 or 0, .*, not 'maybe'"):
+            load_fashion_mnist(8)
+
+
+class TestArchives:
+    def test_archives_serve_where_the_files_are_not_and_nothing_is_written(self):
+        raw = write_archives(data.DATA_FOLDER)
+        before = {file: file.read_bytes() for file in data.DATA_FOLDER.rglob("*.*")}
+        training, test = load_fashion_mnist(8)
+        assert training.source == test.source == REAL
+        assert {file: file.read_bytes() for file in data.DATA_FOLDER.rglob("*.*")} == before
+        assert sorted(os.listdir(raw)) == sorted(f"{name}.gz" for name in data.FILES)
+
+    def test_their_images_are_those_of_the_files(self):
+        raw = write_files(data.DATA_FOLDER)
+        expected, _ = load_fashion_mnist(8)
+        for file in raw.iterdir():
+            pack(file)
+        unpacked, _ = load_fashion_mnist(8)
+        assert torch.equal(unpacked.images, expected.images)
+        assert torch.equal(unpacked.labels, expected.labels)
+
+    def test_some_files_may_be_packed_and_others_not(self):
+        pack(write_files(data.DATA_FOLDER) / "train-images-idx3-ubyte")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_a_file_goes_before_its_archive(self):
+        raw = write_files(data.DATA_FOLDER)
+        (raw / "train-images-idx3-ubyte.gz").write_bytes(b"never read")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_an_archive_under_the_name_of_the_file_is_unpacked_too(self):
+        raw = write_archives(data.DATA_FOLDER)
+        (raw / "t10k-labels-idx1-ubyte.gz").rename(raw / "t10k-labels-idx1-ubyte")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    @pytest.mark.parametrize(
+        ("spoil", "problem"),
+        [
+            (lambda archive: archive[: len(archive) // 2], "is truncated: [0-9,]+ of the 3"),
+            (lambda archive: b"", "is truncated: 0 of"),
+            (lambda archive: archive[:-8] + b"\0" * 8, "is a corrupted archive"),
+            (lambda archive: archive[:12] + b"\xff" * 9 + archive[21:], "is a corrupted archive"),
+            (lambda archive: gzip.compress(gzip.decompress(archive) + b"x"), "is corrupted"),
+            (lambda archive: b"<!DOCTYPE html>", "has the magic number 0x3c21444f"),
+        ],
+    )
+    def test_a_bad_archive_is_named_with_its_problem(self, spoil, problem):
+        archive = write_archives(data.DATA_FOLDER) / "train-images-idx3-ubyte.gz"
+        archive.write_bytes(spoil(archive.read_bytes()))
+        with pytest.raises(DataError, match=f"{archive} {problem}.*Put the four official files"):
+            load_fashion_mnist(8)
+
+    def test_an_archive_that_unpacks_without_end_does_not_fill_the_memory(self, monkeypatch):
+        unpacked, sha256 = [], hashlib.sha256
+        monkeypatch.setattr(data.hashlib, "sha256", lambda c: unpacked.append(len(c)) or sha256(c))
+        archive = write_archives(data.DATA_FOLDER) / "train-images-idx3-ubyte.gz"
+        archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()) + bytes(10**6)))
+        with pytest.raises(DataError, match="is corrupted"):
+            load_fashion_mnist(8)
+        assert unpacked == [16 + NUM_TRAIN * 28 * 28 + 1]
 
 
 class TestBadData:
@@ -162,27 +379,54 @@ class TestBadData:
             (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "is corrupted"),
             (lambda content: content + b"x", "is corrupted"),
             (lambda content: b"\0\0\x08\x02" + content[4:], "magic number 0x00000802"),
-            (lambda content: b"\x1f\x8b" + content, "is still compressed with gzip"),
+            (lambda content: b"\x1f\x8b" + content, "is a corrupted archive"),
         ],
     )
     @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
     def test_a_bad_file_is_named_with_its_problem_and_the_remedy(self, name, spoil, problem):
         file = write_files(data.DATA_FOLDER) / name
         file.write_bytes(spoil(file.read_bytes()))
-        with pytest.raises(DataError, match=f"{name} .*{problem}.*Delete the FashionMNIST folder"):
+        with pytest.raises(DataError, match=f"{name} .*{problem}.*Put the four official files"):
             load_fashion_mnist(8)
+
+    @pytest.mark.parametrize("suffix", ["", ".gz"])
+    @pytest.mark.parametrize(
+        ("put", "problem"),
+        [
+            (lambda path: os.mkfifo(path), "is a FIFO, socket or device, not a file"),
+            (lambda path: path.symlink_to(os.devnull), "is a FIFO, socket or device, not a file"),
+            (os.mkdir, "is a folder, not a file"),
+            (lambda path: path.symlink_to("nowhere"), "is a dangling symbolic link"),
+            (lambda path: path.symlink_to(path.name), "is a dangling symbolic link"),
+        ],
+    )
+    def test_what_is_no_file_is_named_as_what_it_is(self, put, problem, suffix):
+        file = write_files(data.DATA_FOLDER) / "train-labels-idx1-ubyte"
+        file.unlink()
+        put(file.with_name(file.name + suffix))
+        with pytest.raises(DataError, match=f"{file}{suffix} {problem}. Put the four"):
+            load_fashion_mnist(8)
+
+    def test_a_socket_too(self, monkeypatch):
+        raw = write_files(data.DATA_FOLDER)
+        (raw / "train-labels-idx1-ubyte").unlink()
+        monkeypatch.chdir(raw)  # the address of a socket may not be long
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind("train-labels-idx1-ubyte")
+            with pytest.raises(DataError, match="ubyte is a FIFO, socket or device, not a file"):
+                load_fashion_mnist(8)
 
     @pytest.mark.parametrize("name", official_files())
     def test_a_missing_one_of_the_four_is_named(self, name):
         (write_files(data.DATA_FOLDER) / name).unlink()
-        with pytest.raises(DataError, match=f"lacks {name}"):
+        with pytest.raises(DataError, match=f"raw lacks {name}. Put the four official files"):
             load_fashion_mnist(8)
 
-    def test_archives_that_were_never_unpacked_are_no_data(self):
-        raw = write_files(data.DATA_FOLDER)
-        for file in raw.iterdir():
-            file.rename(file.with_name(file.name + ".gz"))
-        with pytest.raises(DataError, match="lacks t10k-images-idx3-ubyte, "):
+    @pytest.mark.parametrize("below", [".", "FashionMNIST", data.RAW])
+    def test_whichever_folder_is_named(self, monkeypatch, tmp_path, below):
+        (write_files(tmp_path) / "t10k-images-idx3-ubyte").unlink()
+        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / below))
+        with pytest.raises(DataError, match="raw lacks t10k-images-idx3-ubyte"):
             load_fashion_mnist(8)
 
     def test_an_unreadable_folder_is_named(self, monkeypatch):
@@ -190,16 +434,19 @@ class TestBadData:
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
         monkeypatch.setattr(data.os, "listdir", refuse)
-        with pytest.raises(DataError, match=r"Cannot read .*raw: Permission denied. Make it"):
+        with pytest.raises(
+            DataError, match=r"Cannot read .*raw: Permission denied. Put .*readable"
+        ):
             load_fashion_mnist(8)
 
-    def test_an_unreadable_file_is_named(self, monkeypatch):
+    @pytest.mark.parametrize("method", ["read_bytes", "exists"])
+    def test_an_unreadable_file_is_named(self, monkeypatch, method):
         def refuse(path):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
         write_files(data.DATA_FOLDER)
-        monkeypatch.setattr(Path, "read_bytes", refuse)
-        with pytest.raises(DataError, match=r"Cannot read .*train-images.*Permission denied"):
+        monkeypatch.setattr(Path, method, refuse)
+        with pytest.raises(DataError, match=r"Cannot read .*train-images-idx3-ubyte: Permission"):
             load_fashion_mnist(8)
 
 
@@ -208,9 +455,28 @@ class TestDownload:
         left = {path.name for path in data.DATA_FOLDER.rglob("*")}
         return left <= {".download.lock"}
 
+    def test_it_asks_for_the_files_that_torchvision_knows(self):
+        known = [name for name, _ in data.datasets.FashionMNIST.resources]
+        assert known == [f"{name}.gz" for name in data.FILES]
+
+    def test_everybody_may_read_what_it_leaves(self, monkeypatch):
+        set_mirror(monkeypatch)
+        mask = os.umask(0o022)
+        try:
+            load_fashion_mnist(8)
+        finally:
+            os.umask(mask)
+        raw = data.DATA_FOLDER / data.RAW
+        assert raw.stat().st_mode & 0o777 == 0o755
+        assert {file.stat().st_mode & 0o777 for file in raw.iterdir()} == {0o644}
+
     def test_a_full_disk_is_an_error_and_leaves_nothing(self, monkeypatch):
-        set_download(monkeypatch, OSError(errno.ENOSPC, "No space left on device"))
-        with pytest.raises(DataError, match=r"The disk is full.*90 MB"):
+        def full(*_):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        set_mirror(monkeypatch)
+        monkeypatch.setattr(Path, "write_bytes", full)
+        with pytest.raises(DataError, match=r"The disk is full, but no data in .*55 MB"):
             load_fashion_mnist(8)
         assert self.nothing_is_left()
 
@@ -222,15 +488,15 @@ class TestDownload:
         with pytest.raises(DataError, match="The disk is full"):
             load_fashion_mnist(8)
 
-    @pytest.mark.parametrize("error", [RuntimeError("no mirror"), TimeoutError("timed out")])
+    @pytest.mark.parametrize("error", [URLError("no mirror"), TimeoutError("timed out")])
     def test_a_failure_half_way_leads_to_the_stand_in_and_leaves_nothing(self, monkeypatch, error):
-        set_download(monkeypatch, error)
-        with pytest.warns(UserWarning, match=f"STAND-IN.*download failed .{error}"):
+        set_mirror(monkeypatch, error)
+        with pytest.warns(UserWarning, match=f"STAND-IN.*download failed .*{error}"):
             assert load_fashion_mnist(8)[0].source == STAND_IN
         assert self.nothing_is_left()
 
     def test_an_interrupt_goes_through_and_leaves_nothing(self, monkeypatch):
-        set_download(monkeypatch, KeyboardInterrupt())
+        set_mirror(monkeypatch, KeyboardInterrupt())
         with pytest.raises(KeyboardInterrupt):
             load_fashion_mnist(8)
         assert self.nothing_is_left()
@@ -240,24 +506,39 @@ class TestDownload:
         with pytest.warns(UserWarning, match="STAND-IN"):
             assert load_fashion_mnist(8)[0].source == STAND_IN
         write_files(data.DATA_FOLDER / ".download-killed")
-        download = set_download(monkeypatch)
+        mirror = set_mirror(monkeypatch)
         assert load_fashion_mnist(8)[0].source == REAL
-        assert download.calls == 1
+        assert len(mirror.served) == 4
         assert not (data.DATA_FOLDER / ".download-killed").exists()
 
+    def test_a_folder_with_something_else_in_it_stays_and_nothing_is_downloaded(self, monkeypatch):
+        mirror = set_mirror(monkeypatch)
+        (data.DATA_FOLDER / data.RAW / "diary").mkdir(parents=True)
+        with pytest.warns(UserWarning, match="STAND-IN.*Directory not empty"):
+            load_fashion_mnist(8)
+        assert mirror.served == []
+        assert (data.DATA_FOLDER / data.RAW / "diary").is_dir()
+
+    def test_an_empty_folder_is_filled(self, monkeypatch):
+        set_mirror(monkeypatch)
+        (data.DATA_FOLDER / data.RAW).mkdir(parents=True)
+        assert load_fashion_mnist(8)[0].source == REAL
+
     def test_two_processes_share_one_download(self, monkeypatch, tmp_path):
-        def slow_download(root, download):
+        mirror = Mirror()
+
+        def slow_mirror(url, timeout):
             with open(tmp_path / "downloads", "a") as log:
                 log.write("x")
-            time.sleep(0.5)
-            write_files(root)
+            time.sleep(0.1)
+            return mirror(url, timeout)
 
         def load(results):
             start.wait(timeout=30)
             training, test = load_fashion_mnist(8)
             results.put((training.source, training.num_images, test.num_images))
 
-        monkeypatch.setattr(data.datasets, "FashionMNIST", slow_download)
+        monkeypatch.setattr(data, "urlopen", slow_mirror)
         context = multiprocessing.get_context("fork")
         results, start = context.SimpleQueue(), context.Barrier(2)
         processes = [context.Process(target=load, args=(results,)) for _ in range(2)]
@@ -267,11 +548,116 @@ class TestDownload:
             process.join(timeout=30)
         assert [process.exitcode for process in processes] == [0, 0]
         assert [results.get(), results.get()] == [(REAL, NUM_TRAIN, NUM_TEST)] * 2
-        assert (tmp_path / "downloads").read_text() == "x"
+        assert (tmp_path / "downloads").read_text() == "xxxx"
+
+    def test_a_process_that_never_finishes_is_not_waited_for_without_end(self, monkeypatch):
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.1)
+        data.DATA_FOLDER.mkdir()
+        held = data.FileLock(data.DATA_FOLDER / ".download.lock", is_singleton=False)
+        with held, pytest.warns(UserWarning, match=r"STAND-IN.*lock .* could not be acquired"):
+            load_fashion_mnist(8)
 
 
-class TestBadArguments:
-    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "512", True])
+class TestDownloadFromAServer:
+    @pytest.mark.parametrize("says_its_length", [True, False])
+    def test_it_shows_its_progress(self, serve, capsys, says_its_length):
+        def answer(handler):
+            archive = archive_of(handler)
+            send(handler, archive, len(archive) if says_its_length else None)
+
+        serve(answer)
+        training, test = load_fashion_mnist(8)
+        assert training.source == test.source == REAL
+        shown = capsys.readouterr().err
+        assert all(f"\r{name}: " in shown for name in data.FILES)
+        assert ("100%" in shown) == says_its_length
+
+    def test_a_server_that_drips_is_given_up_in_time(self, serve, monkeypatch):
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.4)
+        serve(drip)
+        start = time.monotonic()
+        with pytest.warns(UserWarning, match=r"STAND-IN.*not done after 0.4 seconds"):
+            load_fashion_mnist(8)
+        assert time.monotonic() - start < 10
+        assert not list(data.DATA_FOLDER.glob(".download-*"))
+
+    def test_the_time_counts_over_all_files(self, serve, monkeypatch):
+        def send_slowly(handler):
+            time.sleep(0.2)
+            send_archive(handler)
+
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.5)
+        serve(send_slowly)
+        with pytest.warns(UserWarning, match=r"STAND-IN.*not done after 0.5 seconds"):
+            load_fashion_mnist(8)
+
+    def test_an_interrupt_stops_the_wait_for_a_slow_server(self, serve):
+        serve(drip)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        main = threading.get_ident()
+        timer = threading.Timer(0.3, signal.pthread_kill, [main, signal.SIGINT])
+        timer.start()
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                load_fashion_mnist(8)
+        finally:
+            timer.cancel()
+            signal.signal(signal.SIGINT, before)
+        assert not list(data.DATA_FOLDER.glob(".download-*"))
+
+    @pytest.mark.parametrize(
+        ("answer", "reason"),
+        [
+            (lambda handler: handler.send_error(404), "HTTP Error 404: Not Found"),
+            (lambda handler: handler.wfile.write(b"hello\r\n\r\n"), "hello"),
+            (lambda handler: None, "closed connection without response"),
+            (lambda handler: send(handler, archive_of(handler)[:-99], 10**6), "is truncated"),
+            (lambda handler: send(handler, b""), "ubyte.gz is truncated: 0 of"),
+            (lambda handler: send(handler, b"<!DOCTYPE html>"), "magic number 0x3c21444f"),
+            (lambda handler: send(handler, b"\x1f\x8b" + bytes(99)), "is a corrupted archive"),
+        ],
+    )
+    def test_a_bad_answer_leads_to_the_stand_in_with_the_reason(self, serve, answer, reason):
+        serve(answer)
+        with pytest.warns(UserWarning, match=f"STAND-IN.*127.0.0.1:[0-9]+/: .*{reason}"):
+            assert load_fashion_mnist(8)[0].source == STAND_IN
+
+    def test_so_does_a_server_that_is_not_there(self, serve, monkeypatch):
+        serve(send_archive)
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
+            monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", [url])
+            with pytest.warns(UserWarning, match=f"STAND-IN.*{url}: .*Connection refused"):
+                load_fashion_mnist(8)
+
+    def test_an_answer_without_end_is_not_read_to_the_end(self, serve):
+        sent = []
+
+        def flood(handler):
+            send(handler, b"")
+            try:
+                while True:
+                    sent.append(handler.wfile.write(b"x" * 2**20))
+            except OSError:
+                handler.close_connection = True
+
+        serve(flood)
+        with pytest.warns(UserWarning, match="STAND-IN.*magic number 0x78787878"):
+            load_fashion_mnist(8)
+        assert len(sent) < 100
+
+    def test_where_one_mirror_fails_the_next_is_asked(self, serve, monkeypatch):
+        mirrors = []
+        for answer in (lambda handler: handler.send_error(500), send_archive):
+            serve(answer)
+            mirrors += data.datasets.FashionMNIST.mirrors
+        monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", mirrors)
+        assert load_fashion_mnist(8)[0].source == REAL
+
+
+class TestArguments:
+    @pytest.mark.parametrize("batch_size", [0, -1, 1.5, "512", True, np.True_, None, np.int64(0)])
     def test_a_batch_size_that_is_no_positive_integer(self, batch_size):
         with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
             load_fashion_mnist(batch_size)
@@ -279,24 +665,42 @@ class TestBadArguments:
         with pytest.raises(ValueError, match="batch_size must be a positive integer, not"):
             BatchLoader(images, labels, batch_size, mean=0.0, std=1.0)
 
+    @pytest.mark.parametrize("kind", [np.int64, np.int32, np.uint8])
+    def test_integers_of_numpy_are_integers(self, kind):
+        write_files(data.DATA_FOLDER)
+        training, held_out = load_fashion_mnist(kind(8), validation=kind(10))
+        assert (len(training), held_out.num_images) == (4, 10)
+        assert [len(labels) for _, labels in training] == [8, 8, 8, 6]
+        assert type(training.batch_size) is int
+
     @pytest.mark.parametrize(
         "device",
         [
-            "abacus",
-            "cuda:99",
-            pytest.param(
-                "cuda", marks=pytest.mark.skipif(torch.cuda.is_available(), reason="cuda is here")
-            ),
+            "abacus", "cuda:99", "meta", "", torch.device("meta"), 1.5, None, True, object(),
+            "cuda", "mps", "xla", "xpu", "hpu",
         ],
-    )
-    def test_a_device_that_does_not_exist(self, device):
-        with pytest.raises(ValueError, match=f"device '{device}' cannot be used here.*cpu"):
+    )  # fmt: skip
+    def test_a_device_that_cannot_be_used_is_an_error_in_one_sentence(self, device):
+        if device in ("cuda", "mps", "xla", "xpu", "hpu"):
+            with contextlib.suppress(Exception):
+                torch.ones(1, device=device)
+                pytest.skip(f"{device} is here")
+        with pytest.raises(ValueError, match=r"cannot be used here .*always can\.$") as error:
             load_fashion_mnist(8, device)
+        message = str(error.value)
+        assert message.startswith(f"device {device!r} cannot")
+        assert message.count(". ") == message.count("\n") == 0
 
-    @pytest.mark.parametrize("validation", [-1, 60_000, 0.1])
+    @pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu")])
+    def test_a_device_by_name_or_as_such(self, device):
+        write_files(data.DATA_FOLDER)
+        assert next(iter(load_fashion_mnist(8, device)[0]))[0].device.type == "cpu"
+
+    @pytest.mark.parametrize("validation", [-1, 60_000, 0.1, True, False, None, np.int64(-1)])
     def test_a_validation_set_that_cannot_be_cut(self, monkeypatch, validation):
         monkeypatch.setattr(data, "NUM_TRAIN", 60_000)
-        with pytest.raises(ValueError, match=f"must be 0 to 59,999 images, not {validation}"):
+        message = f"must be 0 to 59,999 images, not {re.escape(repr(validation))}"
+        with pytest.raises(ValueError, match=message):
             load_fashion_mnist(8, validation=validation)
 
 

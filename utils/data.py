@@ -2,58 +2,40 @@
 
 import errno
 import hashlib
+import operator
 import os
 import shutil
-import socket
 import tempfile
+import time
 import warnings
+import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
-from typing import NamedTuple
+from urllib.request import urlopen
 
 from utils.standin import draw_standin
 
 import torch
 from filelock import FileLock
 from torch import Tensor
+from torch.hub import tqdm  # without tqdm installed, a counter
 from torchvision import datasets
-from torchvision.datasets.mnist import read_image_file, read_label_file
 
 DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
 RAW = Path("FashionMNIST") / "raw"  # torchvision's layout below a data folder
 REAL, STAND_IN = "Fashion-MNIST", "stand-in"
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
-
-
-class FileFacts(NamedTuple):
-    """What one of the four files must be: IDX magic number, size in bytes, SHA-256."""
-
-    magic: int
-    size: int
-    sha256: str
-
-
-# Of the files that Zalando Research publishes, decompressed.
+DOWNLOAD_SECONDS = 600  # for all four files; at 1 Mbit/s they take four minutes
+# The four files, with the SHA-256 of what Zalando Research publishes, decompressed.
 FILES = {
-    "train-images-idx3-ubyte": FileFacts(
-        0x803, 47_040_016, "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"
-    ),
-    "train-labels-idx1-ubyte": FileFacts(
-        0x801, 60_008, "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"
-    ),
-    "t10k-images-idx3-ubyte": FileFacts(
-        0x803, 7_840_016, "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"
-    ),
-    "t10k-labels-idx1-ubyte": FileFacts(
-        0x801, 10_008, "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"
-    ),
+    "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-_REMEDY = (
-    "Delete the FashionMNIST folder there to have it downloaded again, "
-    "or copy the four official files into it."
-)
+_REMEDY = "Put the four official files there, readable, or delete them to have them downloaded."
 
 
 class DataError(Exception):
@@ -93,7 +75,7 @@ class BatchLoader:
         shuffle: bool = False,
         source: str = REAL,
     ) -> None:
-        _check_batch_size(batch_size)
+        batch_size = _as_integer(batch_size, "batch_size must be a positive integer")
         self.images, self.labels, self.batch_size = images, labels, batch_size
         self.mean, self.std, self.shuffle, self.source = mean, std, shuffle, source
 
@@ -135,9 +117,9 @@ def load_fashion_mnist(
     """Load Fashion-MNIST onto a device and return its two loaders.
 
     The data is looked for in the folder that the environment variable
-    `FASHION_MNIST_ROOT` names, then in `data/` of the repository; failing both,
-    torchvision downloads it into `data/`. Without data and without network, garments
-    are drawn instead, with a warning; `FASHION_MNIST_REQUIRED=1` makes that an error.
+    `FASHION_MNIST_ROOT` names, then in `data/` of the repository; failing both, it is
+    downloaded into `data/`. Without data and without network, garments are drawn instead,
+    with a warning; `FASHION_MNIST_REQUIRED=1` makes that an error.
 
     Args:
         batch_size: images per batch.
@@ -151,25 +133,29 @@ def load_fashion_mnist(
         Both normalise with the mean and deviation of the training images served.
 
     Raises:
-        ValueError: for a batch size, device or validation size that cannot be used.
+        ValueError: for an argument or a FASHION_MNIST_REQUIRED that cannot be used.
         DataError: for data that is incomplete, unreadable or not the official files, a
-            full disk, or no data although `FASHION_MNIST_REQUIRED` is set.
+            full disk, or no data although it is required.
     """
-    _check_batch_size(batch_size)
-    _check_device(device)
-    if not (isinstance(validation, int) and 0 <= validation < NUM_TRAIN):
-        raise ValueError(f"validation must be 0 to {NUM_TRAIN - 1:,} images, not {validation!r}.")
+    batch_size = _as_integer(batch_size, "batch_size must be a positive integer")
+    possible = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
+    validation = _as_integer(validation, possible, range(NUM_TRAIN))
+    device, required = _as_device(device), _is_required()
 
-    root = _find_data()
-    source = REAL if root else STAND_IN
-    images, labels = _read(root, "train") if root else draw_standin(NUM_TRAIN, seed=0)
+    raw = None
+    try:
+        raw = _search() or _download(DATA_FOLDER)
+    except OSError as error:
+        _accept_standin(error, required)
+    source = REAL if raw else STAND_IN
+    images, labels = _read(raw, "train") if raw else draw_standin(NUM_TRAIN, seed=0)
     if validation:
         order = torch.randperm(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
         kept, held_out = order[validation:], order[:validation]
         other_images, other_labels = images[held_out], labels[held_out]
         images, labels = images[kept], labels[kept]
-    elif root:
-        other_images, other_labels = _read(root, "t10k")
+    elif raw:
+        other_images, other_labels = _read(raw, "t10k")
     else:
         other_images, other_labels = draw_standin(NUM_TEST, seed=1)
 
@@ -181,139 +167,178 @@ def load_fashion_mnist(
     )
 
 
-def _check_batch_size(batch_size: int) -> None:
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"batch_size must be a positive integer, not {batch_size!r}.")
+def _as_integer(value: int, rule: str, allowed: range = range(1, 2**63)) -> int:
+    """Make an int of any integer, numpy's too; a bool counts as none."""
+    with suppress(TypeError):
+        if not isinstance(value, bool) and operator.index(value) in allowed:
+            return operator.index(value)
+    raise ValueError(f"{rule}, not {value!r}.")
 
 
-def _check_device(device: str | torch.device) -> None:
+def _as_device(device: str | torch.device) -> torch.device:
     try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        torch.zeros(1, device=device).item()  # "meta" has tensors, but nothing in them
+        return torch.device(device)
+    except Exception as error:  # each kind of device raises an error of another type
         raise ValueError(
-            f'device {str(device)!r} cannot be used here ({reason}). "cpu" always can.'
+            f'device {device!r} cannot be used here ({_reason(error)}); "cpu" always can.'
         ) from error
 
 
-def _find_data() -> Path | None:
-    """The folder that holds the data, downloaded if need be; None for the stand-in."""
-    tried = []
-    named = os.environ.get("FASHION_MNIST_ROOT")
-    # os.path's leaves the name of an unknown user as it is, where Path's raises.
-    folders = [Path(os.path.expanduser(named)), DATA_FOLDER] if named else [DATA_FOLDER]
-    for folder in folders:
-        if _holds_data(folder):
-            return folder
-        tried.append(f"no data in {folder}")
-    try:
-        _download(DATA_FOLDER)
-        return DATA_FOLDER
-    # torchvision raises RuntimeError once its mirrors have failed; the others cut in earlier.
-    except (RuntimeError, OSError, HTTPException) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DataError(
-                f"The disk is full: Fashion-MNIST needs 90 MB free in {DATA_FOLDER}. Free some, "
-                "or set FASHION_MNIST_ROOT to a folder that holds the data."
-            ) from error
-        reason = " ".join(str(error).split())[:200]
-        tried.append(f"the download failed ({reason})")
-    summary = "; ".join(tried)
-    if os.environ.get("FASHION_MNIST_REQUIRED", "0") not in ("", "0"):
-        raise DataError(
-            f"Fashion-MNIST is required (FASHION_MNIST_REQUIRED) but missing: {summary}. "
-            f"Copy the four official files into {DATA_FOLDER / RAW}, or set "
-            "FASHION_MNIST_ROOT to the folder that holds FashionMNIST/raw."
+def _is_required() -> bool:
+    value = os.environ.get("FASHION_MNIST_REQUIRED", "")
+    if value.strip().lower() in ("", "0", "false", "no", "off"):
+        return False
+    if value.strip().lower() in ("1", "true", "yes", "on"):
+        return True
+    raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {value!r}.")
+
+
+def _search() -> Path | None:
+    """The folder with the four files: where FASHION_MNIST_ROOT says, else in `data/`."""
+    if named := os.environ.get("FASHION_MNIST_ROOT"):
+        # os.path's leaves the name of an unknown user as it is, where Path's raises.
+        folder = Path(os.path.expanduser(named)).absolute()
+        if raw := _locate(folder):
+            return raw
+        warnings.warn(
+            f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
+            f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
+            stacklevel=3,
         )
-    warnings.warn(
-        "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about "
-        f"Fashion-MNIST. Reason: {summary}.",
-        stacklevel=3,
-    )
+    return _locate(DATA_FOLDER)
+
+
+def _locate(folder: Path) -> Path | None:
+    """Where in `folder` the four files or their archives are; only some of them is an error."""
+    for raw in (folder / RAW, folder / RAW.name, folder):
+        try:
+            listed = {name.removesuffix(".gz") for name in os.listdir(raw)}
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise DataError(f"Cannot read {raw}: {error.strerror}. {_REMEDY}") from error
+        missing = sorted(FILES.keys() - listed)
+        if not missing:
+            return raw
+        if len(missing) < len(FILES):
+            raise DataError(f"{raw} lacks {', '.join(missing)}. {_REMEDY}")
     return None
 
 
-def _holds_data(folder: Path) -> bool:
-    """Whether the four files are there; a folder that holds something else is an error."""
-    try:
-        listed = set(os.listdir(folder / RAW))
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise DataError(_unreadable(folder / RAW, error)) from error
-    missing = sorted(FILES.keys() - listed)
-    if listed and missing:
-        raise DataError(f"{folder / RAW} lacks {', '.join(missing)}. {_REMEDY}")
-    return not missing
-
-
-def _download(folder: Path) -> None:
-    """Have torchvision download the four files, so that they appear in `folder` all at once.
+def _download(folder: Path) -> Path:
+    """Download the four files, so that they appear in `folder` all at once.
 
     Whatever stops it leaves at most a hidden folder that the next download removes. A
     second process waits for the first and then finds the data there.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".download.lock"):
-        if _holds_data(folder):
-            return
+    with FileLock(folder / ".download.lock", timeout=DOWNLOAD_SECONDS):
+        if raw := _locate(folder):
+            return raw
         for leftover in folder.glob(".download-*"):
             shutil.rmtree(leftover)
+        with suppress(FileNotFoundError):
+            (folder / RAW).rmdir()  # now, lest anything in it should stop the rename below
+        deadline = time.monotonic() + DOWNLOAD_SECONDS
         with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as unfinished:
-            with _socket_timeout(seconds=30):
-                datasets.FashionMNIST(unfinished, download=True)
-            for archive in (Path(unfinished) / RAW).glob("*.gz"):
-                archive.unlink()
+            raw = Path(unfinished) / RAW.name
+            raw.mkdir()
+            for name in FILES:
+                (raw / name).write_bytes(_fetch(name, deadline))
             (folder / RAW).parent.mkdir(exist_ok=True)
-            os.rename(Path(unfinished) / RAW, folder / RAW)
+            return raw.rename(folder / RAW)
 
 
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    """Give up on a silent server: torchvision itself would wait for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+def _fetch(name: str, deadline: float) -> bytes:
+    """One file, verified, from the first of torchvision's mirrors that has it."""
+    failures = []
+    for mirror in datasets.FashionMNIST.mirrors:
+        content = bytearray()
+        try:
+            with (
+                urlopen(f"{mirror}{name}.gz", timeout=30) as answer,
+                tqdm(desc=name, total=answer.length, unit="B", unit_scale=True) as bar,
+            ):
+                # read1 returns what has come, where read would wait for the whole block;
+                # no file has 64 MiB.
+                while len(content) < 2**26 and (block := answer.read1(2**16)):
+                    content += block
+                    bar.update(len(block))
+                    if time.monotonic() > deadline:
+                        raise TimeoutError(f"not done after {DOWNLOAD_SECONDS} seconds")
+            return _verified(bytes(content), Path(f"{name}.gz"))
+        except (OSError, HTTPException, ValueError, DataError) as error:
+            failures.append(f"{mirror}: {_reason(error)}")
+    raise OSError("; ".join(failures))
 
 
-def _read(root: Path, prefix: str) -> tuple[Tensor, Tensor]:
-    """Verify and read the images (n, 28, 28) uint8 and labels (n,) int64 of one set."""
-    images, labels = (
-        root / RAW / f"{prefix}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")
+def _accept_standin(error: OSError, required: bool) -> None:
+    """Warn that the stand-in takes the place of the data, unless that must not be."""
+    reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or required:
+        raise DataError(
+            f"{'The disk is full' if full else 'FASHION_MNIST_REQUIRED is set'}, but {reason}. "
+            f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
+            "FASHION_MNIST_ROOT to the folder that holds them."
+        ) from error
+    warnings.warn(
+        "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about "
+        f"Fashion-MNIST. Reason: {reason}.",
+        stacklevel=3,
     )
+
+
+def _read(raw: Path, prefix: str) -> tuple[Tensor, Tensor]:
+    """The verified images (n, 28, 28) uint8 and labels (n,) int64 of one set."""
+    images = _read_file(raw / f"{prefix}-images-idx3-ubyte")
+    labels = _read_file(raw / f"{prefix}-labels-idx1-ubyte")
+    # First come the magic number and, in four bytes each, the sizes.
+    return images[16:].view(-1, 28, 28), labels[8:].long()
+
+
+def _read_file(file: Path) -> Tensor:
+    """The verified bytes of a file, or of its archive where the file itself is not."""
     try:
-        _verify(images)
-        _verify(labels)
-        return read_image_file(str(images)), read_label_file(str(labels))
+        if file.name not in os.listdir(file.parent):
+            file = file.with_name(f"{file.name}.gz")
+        if not file.exists():
+            raise DataError(f"{file} is a dangling symbolic link. {_REMEDY}")
+        if not file.is_file():  # reading a FIFO would wait for ever
+            kind = "folder" if file.is_dir() else "FIFO, socket or device"
+            raise DataError(f"{file} is a {kind}, not a file. {_REMEDY}")
+        content = file.read_bytes()
     except OSError as error:
-        raise DataError(_unreadable(root / RAW, error)) from error
+        raise DataError(f"Cannot read {file}: {error.strerror}. {_REMEDY}") from error
+    return torch.frombuffer(bytearray(_verified(content, file)), dtype=torch.uint8)
 
 
-def _verify(file: Path) -> None:
-    """Raise `DataError` unless `file` is, byte for byte, the official one of its name."""
-    facts, content = FILES[file.name], file.read_bytes()
-    magic = int.from_bytes(content[:4], "big")
+def _verified(content: bytes, file: Path) -> bytes:
+    """`content`, unpacked; `DataError` unless it is, byte for byte, the official file's."""
+    name, problem = file.name.removesuffix(".gz"), None
+    count = NUM_TRAIN if name.startswith("train") else NUM_TEST
+    magic, size = (0x803, 16 + count * 28 * 28) if "images" in name else (0x801, 8 + count)
     if content[:2] == b"\x1f\x8b":
-        problem = "is still compressed with gzip"
-    elif len(content) >= 4 and magic != facts.magic:
-        problem = f"has the magic number {magic:#010x} instead of {facts.magic:#010x}"
-    elif len(content) < facts.size:
-        problem = f"is truncated: {len(content):,} of {facts.size:,} bytes"
-    elif hashlib.sha256(content).hexdigest() != facts.sha256:
+        try:  # One byte too many is enough to see that it is not the official file.
+            content = zlib.decompressobj(wbits=31).decompress(content, size + 1)
+        except zlib.error as error:
+            raise DataError(f"{file} is a corrupted archive ({error}). {_REMEDY}") from error
+    if len(content) >= 4 and int.from_bytes(content[:4], "big") != magic:
+        problem = f"has the magic number 0x{content[:4].hex()} instead of {magic:#010x}"
+    elif len(content) < size:
+        problem = f"is truncated: {len(content):,} of the {size:,} bytes of {name}"
+    elif hashlib.sha256(content).hexdigest() != FILES[name]:
         problem = "is corrupted: its SHA-256 is not that of the official file"
-    else:
-        return
-    raise DataError(f"{file} {problem}. {_REMEDY}")
+    if problem:
+        raise DataError(f"{file} {problem}. {_REMEDY}")
+    return content
 
 
-def _unreadable(folder: Path, error: OSError) -> str:
-    return (
-        f"Cannot read {error.filename or folder}: {error.strerror}. "
-        "Make it readable, or set FASHION_MNIST_ROOT to a folder that holds the data."
-    )
+def _reason(error: Exception) -> str:
+    """The first sentence of an error, or its type if it says nothing."""
+    sentence = str(error).partition("\n")[0].partition(". ")[0].rstrip(".:")
+    return sentence[:200] or type(error).__name__
 
 
 def _pixel_statistics(images: Tensor) -> tuple[float, float]:
