@@ -59,9 +59,7 @@ def main() -> None:
     arguments = parse(parser)
     whole = arguments.ladder or arguments.model == ["assignment"]
     if arguments.write and (arguments.set or arguments.validation or not whole):
-        parser.error(
-            "--write reports the assignment, or the whole --ladder, as it is and on the test images."
-        )
+        parser.error("--write reports the assignment or the whole --ladder, on the test images.")
 
     names = list(RECIPES) if arguments.ladder else arguments.model
     recipes = {name: RECIPES[name] for name in names}
