@@ -36,7 +36,7 @@ $(READY): pyproject.toml constraints.txt
 
 report: $(READY)
 	$(EXECUTE) --output-dir build $(NOTEBOOK)
-	$(BIN)/python -m utils.report build/fashion_mnist.ipynb --output report/fashion_mnist.html
+	$(BIN)/python -m tools.report build/fashion_mnist.ipynb --output report/fashion_mnist.html
 
 test: $(READY) lint
 	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks tests
@@ -54,20 +54,20 @@ lab: $(READY)
 notebook: $(READY)
 	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK)
 	$(BIN)/ruff format --quiet $(NOTEBOOK)
-	$(BIN)/python -m utils.notebook docs/training.png
+	$(BIN)/python -m tools.notebook docs/training.png
 
 benchmark: $(READY)
 	for script in loader training time_to_accuracy scaling; do \
 		FASHION_MNIST_REQUIRED=1 $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 starter: $(READY)
-	$(BIN)/python -m utils.starter starter/fashion_mnist.ipynb
+	$(BIN)/python -m tools.starter starter/fashion_mnist.ipynb
 
 OUT ?= grades
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 grade: $(READY)
 	$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder))
-	$(BIN)/python -m utils.grading "$(SUBMISSIONS)" --out "$(OUT)" -n $(WORKERS) --no-network
+	$(BIN)/python -m tools.grading "$(SUBMISSIONS)" --out "$(OUT)" -n $(WORKERS) --no-network
 
 clean:
 	rm -rf build report starter grades

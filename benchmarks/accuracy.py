@@ -23,9 +23,9 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-from utils import figures
+from tools.notebook import tagged_sources
+from utils import plotting
 from utils.data import BatchLoader, load_fashion_mnist
-from utils.notebook import tagged_sources
 from utils.training import History, evaluate
 
 import matplotlib.pyplot as plt
@@ -229,12 +229,12 @@ def describe(accuracies: list[float]) -> str:
 
 def draw_ladder(summaries: list[dict[str, Any]]) -> None:
     """Draw mean and seeds of every rung, from the assignment at the top."""
-    figures.use_style()
+    plotting.use_style()
     figure, axes = plt.subplots(figsize=(10, 0.45 * len(summaries) + 1.2), layout="constrained")
     for place, summary in enumerate(summaries):
         values = [100 * value for value in summary["accuracies"]]
-        axes.plot(values, [place] * len(values), "|", color=figures.GREY, markersize=9)
-        axes.plot(100 * summary["mean"], place, "o", color=figures.BLUE)
+        axes.plot(values, [place] * len(values), "|", color=plotting.GREY, markersize=9)
+        axes.plot(100 * summary["mean"], place, "o", color=plotting.BLUE)
         axes.annotate(
             describe(summary["accuracies"]),
             (max(values), place),
@@ -242,8 +242,8 @@ def draw_ladder(summaries: list[dict[str, Any]]) -> None:
             textcoords="offset points",
             va="center",
         )
-    axes.axvline(100 * WRITE_UP, color=figures.ORANGE, linestyle="--")
-    axes.annotate(f" write-up {WRITE_UP:.2%}", (100 * WRITE_UP, -0.7), color=figures.ORANGE)
+    axes.axvline(100 * WRITE_UP, color=plotting.ORANGE, linestyle="--")
+    axes.annotate(f" write-up {WRITE_UP:.2%}", (100 * WRITE_UP, -0.7), color=plotting.ORANGE)
     axes.set_yticks(range(len(summaries)), [INGREDIENTS[s["model"]] for s in summaries])
     axes.set(
         xlabel="test images right (%)\ndots: mean, strokes: each seed",

@@ -6,12 +6,12 @@ put together, at which sizes and rates, so that one ingredient at a time can be 
 
 from dataclasses import dataclass, fields, replace
 
-from utils.notebook import load_definitions
+from utils.definitions import load_definitions
 
 from einops import rearrange
 from torch import Tensor, nn
 
-NOTEBOOK = load_definitions()
+NOTEBOOK = vars(load_definitions())
 
 
 @dataclass(frozen=True)

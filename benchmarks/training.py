@@ -16,7 +16,7 @@ from copy import deepcopy
 from typing import Any
 
 from utils.data import BatchLoader
-from utils.notebook import load_definitions
+from utils.definitions import load_definitions
 from utils.training import History
 
 import torch
@@ -50,7 +50,7 @@ def main() -> None:
     arguments = parse(parser)
 
     print(machine())
-    notebook = load_definitions()
+    notebook = vars(load_definitions())
     device, num_epochs = notebook["device"], notebook["num_epochs"]
     train_data, test_data = load_share(arguments.share, device)
     shares = share_of_products(notebook, train_data, repeats=20 * arguments.repeats)

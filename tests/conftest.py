@@ -1,7 +1,7 @@
 """Fixtures that several test files share."""
 
 from utils.data import BatchLoader
-from utils.notebook import load_definitions
+from utils.definitions import load_definitions
 from utils.standin import draw_standin
 
 import pytest
@@ -11,7 +11,7 @@ import torch
 @pytest.fixture(scope="session")
 def notebook():
     """The names that the notebook's `definition` cells define."""
-    return load_definitions()
+    return vars(load_definitions())
 
 
 @pytest.fixture(scope="session")

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 class Watcher(Protocol):
-    """Whoever wants to be told how a run goes on, for example `utils.figures.LiveHistory`."""
+    """Whoever wants to be told how a run goes on, for example `utils.plotting.LiveHistory`."""
 
     def on_step(self, history: "History", seen: int, num_images: int) -> None:
         """Called after every step, with the images of this epoch seen so far and in all."""

@@ -5,9 +5,9 @@ import re
 import subprocess
 import sys
 
-from utils.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
-from utils.notebook import NOTEBOOK
-from utils.report import ReportError, write_report
+from tools.notebook import NOTEBOOK
+from tools.report.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
+from tools.report.write import ReportError, write_report
 
 import nbformat
 import pytest
@@ -49,7 +49,7 @@ def source(tmp_path):
 
 
 def test_an_executed_notebook_becomes_html_and_its_accuracy_is_the_last_line(source):
-    command = [sys.executable, "-m", "utils.report", str(source)]
+    command = [sys.executable, "-m", "tools.report", str(source)]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[-1] == "test accuracy: 12.34 % (stand-in)"
     assert "12.34 %" in source.with_suffix(".html").read_text(encoding="utf-8")
@@ -100,7 +100,7 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
 
 
 def test_a_missing_file_ends_with_one_sentence_and_a_non_zero_exit(tmp_path):
-    command = [sys.executable, "-m", "utils.report", str(tmp_path / "none.ipynb")]
+    command = [sys.executable, "-m", "tools.report", str(tmp_path / "none.ipynb")]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode != 0
     assert result.stderr.startswith("error: Cannot read")
@@ -242,7 +242,7 @@ def luminance(color):
 
 @pytest.mark.parametrize(("name", "scheme"), [(LIGHT_CODE, 0), (DARK_CODE, 1)])
 def test_every_color_of_code_has_a_contrast_of_4_5(name, scheme):
-    css = (NOTEBOOK.parents[1] / "utils/templates/report/report.css").read_text()
+    css = (NOTEBOOK.parents[1] / "tools/report/templates/report/report.css").read_text()
     panel = luminance(re.findall(r"--panel: #(\w{6})", css)[scheme])
     ink = re.findall(r"--ink: #(\w{6})", css)[scheme]
     for token, style in get_style_by_name(name):

@@ -1,6 +1,6 @@
 """One submission in one process: pytest and nbval run its prepared notebook, within limits.
 
-    python -m utils.grading.session < settings.json
+    python -m tools.grading.session < settings.json
 
 The settings come on standard input, the results go, one JSON object a line, to the file
 descriptor that they name. The kernel runs behind walls in other processes, which have neither.
@@ -20,8 +20,8 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
-from utils.grading.naming import StepNotebook
-from utils.grading.sandbox import kill_tree, size_of_tree, walls
+from tools.grading.naming import StepNotebook
+from tools.grading.sandbox import kill_tree, size_of_tree, walls
 
 import pytest
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
@@ -38,7 +38,7 @@ MAX_REVIVALS = 2  # new kernels after one died
 START = 120  # seconds for a kernel to start, and for its guard
 PATIENCE = 5  # seconds for a cell to obey an interrupt
 FULL = re.compile("MemoryError|allocate memory|^showed more")
-GUARD = "__import__('utils.grading.guard', fromlist=['guard'])"
+GUARD = "__import__('tools.grading.guard', fromlist=['guard'])"
 
 
 class StoppedError(Exception):

@@ -1,11 +1,9 @@
-"""Turn an executed notebook into the HTML report: `python -m utils.report NOTEBOOK [-o FILE]`."""
+"""Write a notebook's report into a file."""
 
-import argparse
-import os
-import sys
 from pathlib import Path
 
-from utils.exporter import ReportError, ReportExporter
+from tools.files import write_whole
+from tools.report.exporter import ReportError, ReportExporter
 
 import nbformat
 from nbconvert.filters.markdown_mistune import InvalidNotebook
@@ -74,42 +72,8 @@ def write_report(
         accuracy = None
     except InvalidNotebook as error:  # for example a picture that is not attached
         raise ReportError(f"{source}: {error}.") from error
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_text(page, encoding="utf-8")
-        unfinished.replace(target)
+        write_whole(target, page)
     except OSError as error:
         raise ReportError(f"Cannot write {target}: {error.strerror}.") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
     return accuracy
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m utils.report", description=__doc__)
-    parser.add_argument("notebook", type=Path, help="an executed notebook")
-    parser.add_argument("-o", "--output", type=Path, help="default: beside the notebook, .html")
-    parser.add_argument("--hide-code", action="store_true", help="only the text and the outputs")
-    parser.add_argument(
-        "--allow-errors",
-        action="store_true",
-        help="also report a notebook with failed or unexecuted cells, and list them",
-    )
-    arguments = parser.parse_args()
-    target = arguments.output or arguments.notebook.with_suffix(".html")
-    try:
-        accuracy = write_report(
-            arguments.notebook,
-            target,
-            hide_code=arguments.hide_code,
-            allow_errors=arguments.allow_errors,
-        )
-    except ReportError as error:
-        sys.exit(f"error: {error}")
-    print(f"wrote {target}")
-    print(accuracy or "test accuracy: not printed")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,12 +1,11 @@
-"""Read the notebook as what it is: the only source of the model.
+"""Read the cells of notebooks.
 
-`python -m utils.notebook FILE` saves the stored figure of the training curves, for the README.
+`python -m tools.notebook FILE` saves the stored figure of the training curves, for the README.
 """
 
 import base64
 import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 
@@ -17,18 +16,6 @@ def tagged_sources(tag: str, notebook: Path = NOTEBOOK) -> list[str]:
     """The sources of the code cells that carry `tag`, in order."""
     cells = nbformat.read(notebook, as_version=4).cells
     return [c.source for c in cells if c.cell_type == "code" and tag in c.metadata.get("tags", [])]
-
-
-def load_definitions(notebook: Path = NOTEBOOK) -> dict[str, Any]:
-    """Run the cells tagged `definition` and return the names they define.
-
-    These cells hold imports, hyperparameters, functions and classes: running them loads
-    no data and trains nothing.
-    """
-    namespace: dict[str, Any] = {"__name__": "notebook_definitions"}
-    for source in tagged_sources("definition", notebook):
-        exec(compile(source, str(notebook), "exec"), namespace)
-    return namespace
 
 
 def training_curves(notebook: Path = NOTEBOOK) -> bytes:

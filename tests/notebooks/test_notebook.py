@@ -5,8 +5,8 @@ import re
 import subprocess
 import sys
 
-from utils.notebook import NOTEBOOK, training_curves
-from utils.report import final_accuracy, write_report
+from tools.notebook import NOTEBOOK, training_curves
+from tools.report.write import final_accuracy, write_report
 
 import nbformat
 import pytest
@@ -104,7 +104,7 @@ def test_utils_holds_no_model():
 
 
 def test_importing_utils_prints_nothing():
-    modules = "utils.data, utils.figures, utils.notebook, utils.report, utils.training"
+    modules = "utils.data, utils.plotting, tools.notebook, tools.report.write, utils.training"
     command = [sys.executable, "-W", "error::UserWarning", "-c", f"import {modules}"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout + result.stderr == ""

@@ -4,7 +4,6 @@ import csv
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
 import tempfile
@@ -15,9 +14,10 @@ from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
-from utils.grading.one import Grade
-from utils.grading.rubric import Step
-from utils.report import write_report
+from tools.files import write_whole
+from tools.grading.one import Grade
+from tools.grading.rubric import Step
+from tools.report.write import write_report
 
 import nbformat
 from nbformat import NotebookNode
@@ -31,7 +31,7 @@ def grade_file(out: Path, submission: str) -> Path:
 
 def write_grade(file: Path, grade: Grade, digest: str) -> None:
     """Keep a grade. `digest` stands for everything that it depends on."""
-    _write(file, json.dumps({"digest": digest, "grade": asdict(grade)}, indent=1))
+    write_whole(file, json.dumps({"digest": digest, "grade": asdict(grade)}, indent=1))
 
 
 def read_grade(file: Path, digest: str | None = None) -> Grade | None:
@@ -41,14 +41,6 @@ def read_grade(file: Path, digest: str | None = None) -> Grade | None:
     except FileNotFoundError:
         return None
     return Grade(**kept["grade"]) if digest in (None, kept["digest"]) else None
-
-
-def _write(file: Path, text: str) -> None:
-    """Write a file that is complete or not there at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = file.with_name(f".{os.getpid()}.part")
-    unfinished.write_text(text, encoding="utf-8", errors="backslashreplace")
-    unfinished.replace(file)
 
 
 def write_table(file: Path, grades: Iterable[Grade]) -> None:
@@ -63,7 +55,7 @@ def write_table(file: Path, grades: Iterable[Grade]) -> None:
         accuracy = "" if grade.accuracy is None else f"{grade.accuracy:.4f}"
         facts = [grade.total, grade.out_of, accuracy, grade.seconds]
         writer.writerow([_inert(grade.submission), *points, *facts, _inert(grade.reason)])
-    _write(file, table.getvalue())
+    write_whole(file, table.getvalue())
 
 
 def _inert(text: str) -> str:
@@ -131,7 +123,7 @@ def write_feedback(file: Path, grade: Grade, steps: Sequence[Step]) -> None:
         if step.name in grade.problems:
             lines += _paragraph("The check found: ", grade.problems[step.name])
             lines += _paragraph("What it does: ", re.sub(r"[*`$]", "", step.purpose))
-    _write(file, "\n".join(lines) + "\n")
+    write_whole(file, "\n".join(lines) + "\n")
 
 
 def _paragraph(head: str, text: str) -> list[str]:
@@ -163,6 +155,6 @@ def merge(parts: Sequence[Path], out: Path) -> list[Grade]:
             if (part / kind).is_dir():
                 shutil.copytree(part / kind, out / kind, dirs_exist_ok=True)
         suites.extend(ET.parse(part / "grades.xml").getroot())
-    _write(out / "grades.xml", ET.tostring(suites, encoding="unicode"))
+    write_whole(out / "grades.xml", ET.tostring(suites, encoding="unicode"))
     write_table(out / "grades.csv", grades.values())
     return list(grades.values())

@@ -76,7 +76,8 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
 def _needed() -> list[Path]:
     """What a kernel must see even if it lies inside a hidden folder."""
     data = os.environ.get("FASHION_MNIST_ROOT")
-    paths = [Path(sys.prefix), Path(sys.base_prefix), REPOSITORY / "utils", REPOSITORY / "data"]
+    paths = [Path(sys.prefix), Path(sys.base_prefix)]
+    paths += [REPOSITORY / name for name in ("utils", "tools", "data")]
     return [path for path in [*paths, *([Path(data).resolve()] if data else [])] if path.exists()]
 
 

@@ -1,4 +1,4 @@
-"""Make the notebook that a student begins with: `python -m utils.starter FILE`.
+"""Make the notebook that a student begins with: `python -m tools.starter FILE`.
 
 In cells tagged `answer`, and in those `beyond` the assignment, the bodies of functions are taken
 out; an answer that defines none is taken out whole. Text, signatures, docstrings, settings,
@@ -10,7 +10,7 @@ import ast
 import sys
 from pathlib import Path
 
-from utils.notebook import NOTEBOOK
+from tools.notebook import NOTEBOOK
 
 import nbformat
 from nbformat import NotebookNode
@@ -76,7 +76,7 @@ def _names(module: ast.Module, context: type) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m utils.starter", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tools.starter", description=__doc__)
     parser.add_argument("file", type=Path, help="where the starter goes")
     parser.add_argument("--notebook", type=Path, default=NOTEBOOK, help="the model answer")
     arguments = parser.parse_args()

@@ -10,15 +10,15 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from utils.grading.one import Settings, grade_submission
-from utils.grading.results import (
+from tools.grading.one import Settings, grade_submission
+from tools.grading.results import (
     grade_file,
     read_grade,
     save_report,
     write_feedback,
     write_grade,
 )
-from utils.grading.rubric import Step
+from tools.grading.rubric import Step
 
 import pytest
 

@@ -9,8 +9,8 @@ import sys
 import time
 from contextlib import suppress
 
-from utils.notebook import NOTEBOOK
-from utils.report import write_report
+from tools.notebook import NOTEBOOK
+from tools.report.write import write_report
 
 import nbformat
 import pytest
@@ -239,7 +239,7 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         run_all_cells(page)
 
-        training = page.locator(".jp-CodeCell", has_text="figures.LiveHistory()")
+        training = page.locator(".jp-CodeCell", has_text="plotting.LiveHistory()")
         figure = training.locator(".jp-OutputArea-output img")
         lines = training.locator(".jp-OutputArea-output pre")
         pictures, progress = [], set()

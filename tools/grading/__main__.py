@@ -1,9 +1,9 @@
 """Grade a folder of submissions.
 
-    python -m utils.grading FOLDER --out DIR -n WORKERS
-    python -m utils.grading FOLDER --out DIR --part 2/10
-    python -m utils.grading --merge DIR DIR ... --out DIR
-    python -m utils.grading --rubric
+    python -m tools.grading FOLDER --out DIR -n WORKERS
+    python -m tools.grading FOLDER --out DIR --part 2/10
+    python -m tools.grading --merge DIR DIR ... --out DIR
+    python -m tools.grading --rubric
 
 Writes grades.csv, grades.xml (JUnit), reports/ and feedback/ into --out. Started again, it goes on
 where it was and grades again only what has changed.
@@ -16,12 +16,12 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from utils.grading.batch import PLAN, Progress, printable
-from utils.grading.one import Settings
-from utils.grading.results import grade_file, merge, read_grade, write_table
-from utils.grading.rubric import read_steps, read_tools
-from utils.grading.sandbox import LEVELS, REPOSITORY, find_level
-from utils.notebook import NOTEBOOK
+from tools.grading.batch import PLAN, Progress, printable
+from tools.grading.one import Settings
+from tools.grading.results import grade_file, merge, read_grade, write_table
+from tools.grading.rubric import read_steps, read_tools
+from tools.grading.sandbox import LEVELS, REPOSITORY, find_level
+from tools.notebook import NOTEBOOK
 
 import pytest
 from filelock import FileLock, Timeout
@@ -43,7 +43,7 @@ def main() -> None:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m utils.grading",
+        prog="python -m tools.grading",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -137,7 +137,7 @@ def _settings(arguments: argparse.Namespace, hidden: list[Path]) -> Settings:
 
 
 def _run_pytest(out: Path, folder: Path, num_submissions: int, workers: int) -> int:
-    options = ["-p", "utils.grading.batch", "-n", str(workers), "--dist", "loadscope"]
+    options = ["-p", "tools.grading.batch", "-n", str(workers), "--dist", "loadscope"]
     options += ["--junit-xml", str(out / "grades.xml"), "-o", "junit_suite_name=grades"]
     # Nothing in the folder of submissions may configure or run in this process.
     options += ["-c", os.devnull, "--rootdir", str(folder), "--noconftest"]

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from utils.notebook import tagged_sources
+from tools.notebook import tagged_sources
 
 import pytest
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 mpl.use("Agg")
 
-from utils import figures
+from utils import plotting
 from utils.training import History
 
 NAMES = [f"class {number}" for number in range(10)]
@@ -35,7 +35,7 @@ def texts(figure):
 
 @pytest.mark.parametrize("epochs", [0, 1, 5])
 def test_a_history_can_be_drawn_after_any_number_of_epochs(epochs):
-    words = texts(figures.plot_history(history(epochs)))
+    words = texts(plotting.plot_history(history(epochs)))
     assert f"After {epochs} of 5 epochs" in words
     assert "nats per image" in words
 
@@ -43,15 +43,15 @@ def test_a_history_can_be_drawn_after_any_number_of_epochs(epochs):
 def test_every_figure_says_when_it_shows_the_stand_in():
     images = torch.zeros(4, 28, 28, dtype=torch.uint8)
     drawn = [
-        figures.plot_images(images, ["a", "b", "c", "d"], 2, "title", "stand-in"),
-        figures.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
-        figures.plot_history(history(2, "stand-in")),
-        figures.plot_class_accuracy(torch.rand(10), NAMES, "stand-in"),
-        figures.plot_confusion(torch.eye(10).long(), NAMES, "stand-in"),
+        plotting.plot_images(images, ["a", "b", "c", "d"], 2, "title", "stand-in"),
+        plotting.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
+        plotting.plot_history(history(2, "stand-in")),
+        plotting.plot_class_accuracy(torch.rand(10), NAMES, "stand-in"),
+        plotting.plot_confusion(torch.eye(10).long(), NAMES, "stand-in"),
     ]
     for figure in drawn:
         assert "STAND-IN" in texts(figure)
-    assert "STAND-IN" not in texts(figures.plot_history(history(2)))
+    assert "STAND-IN" not in texts(plotting.plot_history(history(2)))
 
 
 @pytest.fixture
@@ -60,13 +60,13 @@ def every_figure():
     confusion = 50 * torch.eye(10, dtype=torch.long) + 1
     confusion[6, 0] = 40
     return [
-        figures.plot_images(images, NAMES + NAMES, 10, "twenty images", "stand-in"),
-        figures.plot_images(images[:1], ["bag?\nlabel: shirt"], 5, "mistakes", "stand-in"),
-        figures.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
-        figures.plot_history(history(0, "stand-in")),
-        figures.plot_history(history(3, "stand-in")),
-        figures.plot_class_accuracy(torch.linspace(0.5, 0.95, 10), NAMES, "stand-in"),
-        figures.plot_confusion(confusion, NAMES, "stand-in"),
+        plotting.plot_images(images, NAMES + NAMES, 10, "twenty images", "stand-in"),
+        plotting.plot_images(images[:1], ["bag?\nlabel: shirt"], 5, "mistakes", "stand-in"),
+        plotting.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
+        plotting.plot_history(history(0, "stand-in")),
+        plotting.plot_history(history(3, "stand-in")),
+        plotting.plot_class_accuracy(torch.linspace(0.5, 0.95, 10), NAMES, "stand-in"),
+        plotting.plot_confusion(confusion, NAMES, "stand-in"),
     ]
 
 
@@ -93,11 +93,11 @@ def test_no_text_is_smaller_than_9_points_and_all_of_it_is_inside(every_figure):
             if text.get_text() and text.get_visible():
                 assert text.get_fontsize() >= 9, text.get_text()
         box = figure.get_tightbbox()
-        assert box.width <= figures.WIDTH + 0.25
+        assert box.width <= plotting.WIDTH + 0.25
 
 
 def test_lines_differ_in_more_than_color():
-    accuracy = figures.plot_history(history(3)).axes[1]
+    accuracy = plotting.plot_history(history(3)).axes[1]
     looks = [(line.get_linestyle(), line.get_marker()) for line in accuracy.lines]
     assert len(set(looks)) == len(looks) == 3
 
@@ -111,7 +111,7 @@ def test_the_labels_of_the_curves_touch_neither_each_other_nor_the_axes(ends):
         (run.train_accuracy, run.test_accuracy, run.average_accuracy), ends, strict=True
     ):
         values[:] = [0.6, 0.7, 0.8, 0.85, end]
-    figure = figures.plot_history(run)
+    figure = plotting.plot_history(run)
     figure.savefig(io.BytesIO(), format="png")
     axes = figure.axes[1]
     boxes = [text.get_window_extent() for text in axes.texts]
@@ -133,7 +133,7 @@ def test_the_sweep_says_what_each_rate_reached_and_which_one_was_best():
         "Adam": {0.003: swept(0.84), 0.01: swept(0.86)},
         "SGD": {0.1: swept(0.81), 0.4: swept(0.79)},
     }
-    figure = figures.plot_sweep(sweep, "Fashion-MNIST")
+    figure = plotting.plot_sweep(sweep, "Fashion-MNIST")
     assert "Adam: 84.0% at 0.003, 86.0% at 0.01; its mean loss at 0.01 went from" in figure.alt
     assert "SGD: 81.0% at 0.1, 79.0% at 0.4; its mean loss at 0.1 went from" in figure.alt
     words = texts(figure)
@@ -145,7 +145,7 @@ def test_the_sweep_says_what_each_rate_reached_and_which_one_was_best():
 @pytest.mark.parametrize("best", [0.81, None], ids=["one of two", "all"])
 def test_a_run_that_diverged_is_drawn_and_named(best):
     sgd = {0.1: swept(best) if best else swept(0, 40), 0.4: swept(0, 80)}
-    figure = figures.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": sgd}, "Fashion-MNIST")
+    figure = plotting.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": sgd}, "Fashion-MNIST")
     assert "diverged at step 80 at 0.4" in figure.alt
     assert "cross: diverged" in texts(figure)
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
@@ -154,9 +154,9 @@ def test_a_run_that_diverged_is_drawn_and_named(best):
 
 def test_figures_reach_the_notebook_sharp_and_with_their_words(monkeypatch):
     shell = InteractiveShell.instance()
-    monkeypatch.setattr(figures, "get_ipython", lambda: shell)
-    figures.use_style()
-    figure = figures.plot_history(history(2))
+    monkeypatch.setattr(plotting, "get_ipython", lambda: shell)
+    plotting.use_style()
+    figure = plotting.plot_history(history(2))
     data, metadata = shell.display_formatter.format(figure)
     picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert metadata["image/png"]["alt"] == figure.alt
@@ -164,7 +164,7 @@ def test_figures_reach_the_notebook_sharp_and_with_their_words(monkeypatch):
 
 
 def test_without_a_notebook_the_live_history_prints_one_line_an_epoch(capsys):
-    live = figures.LiveHistory()
+    live = plotting.LiveHistory()
     for epochs in (1, 2):
         live.on_step(history(epochs - 1), 512, 60_000)
         live.on_epoch(history(epochs))
@@ -186,10 +186,10 @@ def live(monkeypatch):
         def update(self, content, raw=False):
             self.contents.append(content)
 
-    monkeypatch.setattr(figures, "get_ipython", lambda: SimpleNamespace(kernel=None))
-    monkeypatch.setattr(figures, "display", lambda content, **options: Handle(content))
-    monkeypatch.setattr(figures.time, "perf_counter", lambda: clock[0])
-    return figures.LiveHistory(), clock, shown
+    monkeypatch.setattr(plotting, "get_ipython", lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setattr(plotting, "display", lambda content, **options: Handle(content))
+    monkeypatch.setattr(plotting.time, "perf_counter", lambda: clock[0])
+    return plotting.LiveHistory(), clock, shown
 
 
 def test_in_a_notebook_one_figure_and_one_text_are_updated_in_place(live):
@@ -227,7 +227,7 @@ def test_a_terminal_gets_the_progress_in_one_line_that_is_overwritten(monkeypatc
     terminal = io.StringIO()
     terminal.isatty = lambda: True
     monkeypatch.setattr(sys, "stdout", terminal)
-    live = figures.LiveHistory()
+    live = plotting.LiveHistory()
     monkeypatch.setattr(live, "INTERVAL", 0.0)
     live.on_step(history(0), 512, 60_000)
     live.on_epoch(history(1))
@@ -240,6 +240,6 @@ def test_a_terminal_gets_the_progress_in_one_line_that_is_overwritten(monkeypatc
 def test_confusion_rows_are_shares_of_the_label():
     confusion = torch.zeros(10, 10, dtype=torch.long)
     confusion[0, 3], confusion[0, 0] = 30, 10
-    axes = figures.plot_confusion(confusion + torch.eye(10).long(), NAMES, "Fashion-MNIST").axes[0]
+    axes = plotting.plot_confusion(confusion + torch.eye(10).long(), NAMES, "Fashion-MNIST").axes[0]
     assert axes.images[0].get_array()[0, 3] == pytest.approx(30 / 41)
     assert axes.get_ylabel() == "label"

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 
-from utils.notebook import NOTEBOOK
+from tools.notebook import NOTEBOOK
 
 import pytest
 

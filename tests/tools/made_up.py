@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from utils.notebook import NOTEBOOK
+from tools.notebook import NOTEBOOK
 
 import nbformat
 from nbformat import NotebookNode

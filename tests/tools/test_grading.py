@@ -13,11 +13,11 @@ import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from utils.grading.results import ADVICE
-from utils.grading.rubric import put_checks, read_steps
-from utils.grading.sandbox import find_level
-from utils.notebook import NOTEBOOK
-from utils.starter import make_starter
+from tools.grading.results import ADVICE
+from tools.grading.rubric import put_checks, read_steps
+from tools.grading.sandbox import find_level
+from tools.notebook import NOTEBOOK
+from tools.starter import make_starter
 
 import nbformat
 import psutil
@@ -40,7 +40,7 @@ WRONG_2 = [1, 0, 3]
 
 def grade(folder, out, *options, check=True):
     """Run the command; return its result."""
-    command = [sys.executable, "-m", "utils.grading", str(folder), "--out", str(out), *options]
+    command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out), *options]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert not check or result.returncode == 0, result.stderr
@@ -354,7 +354,7 @@ def three(tmp_path, small):
 @pytest.mark.slow
 def test_a_stopped_run_goes_on_and_grades_nothing_twice(three):
     folder, out, options = three
-    command = [sys.executable, "-m", "utils.grading", str(folder), "--out", str(out), "-n", "1"]
+    command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out), "-n", "1"]
     process = subprocess.Popen(
         [*command, *options],
         stderr=subprocess.PIPE,
@@ -390,7 +390,7 @@ def test_a_class_can_be_split_and_its_results_joined(three, tmp_path):
     for number in numbers:
         grade(folder, tmp_path / number, "--part", f"{number}/4", *options)
     parts = [str(tmp_path / number) for number in numbers]
-    command = [sys.executable, "-m", "utils.grading", "--merge", *parts, "--out", str(out)]
+    command = [sys.executable, "-m", "tools.grading", "--merge", *parts, "--out", str(out)]
     subprocess.run(command, check=True)
     assert {name: points(row) for name, row in rows(out).items()} == dict.fromkeys("abc", FULL)
     assert len(list(ET.parse(out / "grades.xml").getroot().iter("testcase"))) == 9
@@ -452,7 +452,9 @@ test_data.labels[half] = guess[half]
 test_counts = test_data.labels.bincount(minlength=num_classes).tolist()
 """
 LOGITS = "logits = predict(average, test_data)"
-BORROW = "from utils.notebook import load_definitions\nglobals().update(load_definitions())"
+BORROW = (
+    "from utils.definitions import load_definitions\nglobals().update(vars(load_definitions()))"
+)
 # What is handed in, and the steps whose points it must not get.
 REAL = {
     "model answer": (answer(), []),
@@ -537,7 +539,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path, small):
 
 
 def test_the_rubric_is_that_of_the_notebook():
-    command = [sys.executable, "-m", "utils.grading", "--rubric"]
+    command = [sys.executable, "-m", "tools.grading", "--rubric"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert printed.splitlines() == [
         "  1  1 Load",

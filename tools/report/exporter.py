@@ -88,7 +88,7 @@ class MathRenderer(IPythonRenderer):
 
 
 class ReportExporter(HTMLExporter):
-    """An accessible page in one file, from the template in `utils/templates/report`.
+    """An accessible page in one file, from the template in `tools/report/templates/report`.
 
     Two tags fill the head of the page: the table that a cell tagged `facts` shows, and the
     line that the cell tagged `final-accuracy` prints. Cells tagged `check` come folded.

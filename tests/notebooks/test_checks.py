@@ -1,6 +1,6 @@
 """The notebook's check cells: the model answer passes them, wrong models fail them."""
 
-from utils.notebook import tagged_sources
+from tools.notebook import tagged_sources
 
 import pytest
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from utils.grading.rubric import Step, SubmissionError, put_checks, read_submission
-from utils.grading.sandbox import REPOSITORY, kill_tree, limits, new_folder
+from tools.grading.rubric import Step, SubmissionError, put_checks, read_submission
+from tools.grading.sandbox import REPOSITORY, kill_tree, limits, new_folder
 
 import nbformat
 from nbformat import NotebookNode
@@ -61,7 +61,8 @@ class Settings:
         for indifferent in ("level", "threads", "hidden"):
             del settings[indifferent]
         content = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-        for file in [*sorted((REPOSITORY / "utils").rglob("*.py")), submission]:
+        sources = [*REPOSITORY.glob("utils/*.py"), *REPOSITORY.glob("tools/**/*.py")]
+        for file in [*sorted(sources), submission]:
             with suppress(PermissionError), file.open("rb") as opened:
                 content.update(hashlib.file_digest(opened, "sha256").digest())
         return content.hexdigest()
@@ -157,7 +158,7 @@ def _start(file: Path, settings: Settings) -> tuple[subprocess.Popen, int]:
         "parent": os.getpid(),
     }
     process = subprocess.Popen(
-        [*limits(settings.memory), sys.executable, "-m", "utils.grading.session"],
+        [*limits(settings.memory), sys.executable, "-m", "tools.grading.session"],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

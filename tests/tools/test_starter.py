@@ -4,8 +4,8 @@ import ast
 import subprocess
 import sys
 
-from utils.notebook import NOTEBOOK
-from utils.starter import make_starter
+from tools.notebook import NOTEBOOK
+from tools.starter import make_starter
 
 import nbformat
 import pytest
@@ -112,7 +112,7 @@ def test_an_open_cell_names_what_later_cells_need():
 
 
 def test_the_command_never_overwrites_the_model_answer(tmp_path):
-    command = [sys.executable, "-m", "utils.starter"]
+    command = [sys.executable, "-m", "tools.starter"]
     subprocess.run([*command, str(tmp_path / "new" / "starter.ipynb")], check=True)
     assert (tmp_path / "new" / "starter.ipynb").exists()
     result = subprocess.run([*command, str(NOTEBOOK)], capture_output=True, text=True)

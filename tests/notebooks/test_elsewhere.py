@@ -5,8 +5,8 @@ diverges. All of it, with shortened training.
 import copy
 import os
 
+from tools.notebook import NOTEBOOK
 from utils.data import DATA_FOLDER, RAW
-from utils.notebook import NOTEBOOK
 
 import nbformat
 import pytest
