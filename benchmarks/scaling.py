@@ -86,15 +86,15 @@ def main() -> None:
 def measure_point(share: float, threads: int) -> dict[str, float]:
     """Time the second epoch, in seconds, and read this process's peak memory, in bytes."""
     torch.set_num_threads(threads)
-    notebook = vars(load_definitions())
+    assignment = load_definitions()
     train_data, test_data = load_share(share, "cpu")
     torch.manual_seed(0)
-    model = notebook["make_model"]()
-    average, optimizer = deepcopy(model), notebook["make_optimizer"](model)
+    model = assignment.make_model()
+    average, optimizer = deepcopy(model), assignment.make_optimizer(model)
 
     def epoch() -> None:
-        history, loss_function = History(1, train_data), notebook["loss_function"]
-        notebook["train"](model, average, train_data, test_data, loss_function, optimizer, history)
+        history, loss_function = History(1, train_data), assignment.loss_function
+        assignment.train(model, average, train_data, test_data, loss_function, optimizer, history)
 
     timed(epoch)  # warm-up
     seconds = timed(epoch)

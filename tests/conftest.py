@@ -10,8 +10,14 @@ import torch
 
 @pytest.fixture(scope="session")
 def notebook():
-    """The names that the notebook's `definition` cells define."""
+    """The names that the assignment's `definition` cells define."""
     return vars(load_definitions())
+
+
+@pytest.fixture(scope="session")
+def further():
+    """The names that the second notebook's `definition` cells define."""
+    return vars(load_definitions("further.ipynb"))
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The notebook's second network and its optimiser, and the recipes that lead to it."""
+"""The second notebook's network and its optimiser, and the recipes that lead to it."""
 
 import sys
 from dataclasses import replace
@@ -16,69 +16,64 @@ import recipes
 from recipes import RECIPES
 
 
-def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_features(notebook):
-    block = notebook["MixerBlock"](notebook["mixed"][1], 2, 3, 6, 16, 16)
+def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_features(further):
+    block = further["MixerBlock"](2, 3, 6, 16, 16)
     X = torch.randn(2, 4, 6)
     for mlp in (block.mlp1, block.mlp2):
         nn.init.zeros_(mlp[2].weight)
         nn.init.zeros_(mlp[2].bias)
-    assert_close(block(X), X)  # MLPs that say nothing leave the features alone
+    assert_close(block(X), swapped(X, 2))  # MLPs that say nothing leave the features alone
     nn.init.normal_(block.mlp2[2].weight)
-    assert_close(block(3 * X + 1) - (3 * X + 1), block(X) - X, rtol=1e-3, atol=1e-3)
+    shifted = block(3 * X + 1) - swapped(3 * X + 1, 2)
+    assert_close(shifted, block(X) - swapped(X, 2), rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize(("parity", "together"), [(0, [1, 4, 7]), (1, [3, 4, 5])])
+def swapped(X, side):
+    """Features (b, num_patches, dim) with rows and columns of patches swapped."""
+    return X.unflatten(1, (side, side)).transpose(1, 2).flatten(1, 2)
+
+
 @pytest.mark.parametrize(("segment", "features"), [(1, [2]), (3, [0, 1, 2]), (6, [*range(6)])])
-def test_the_first_mlp_of_a_mixer_block_mixes_one_segment_of_one_line(
-    notebook, parity, together, segment, features
-):
-    """Changing one feature of the middle of nine patches moves that segment of its line alone."""
-    block = notebook["MixerBlock"](notebook["mixed"][parity], 3, segment, 6, 64, 16)
+def test_the_first_mlp_of_a_mixer_block_mixes_one_segment_of_one_column(further, segment, features):
+    """Changing one feature of one of nine patches moves that segment of its column alone."""
+    block = further["MixerBlock"](3, segment, 6, 64, 16)
     block.norm1 = nn.Identity()  # it would spread the change over the patch's features
     nn.init.zeros_(block.mlp2[2].weight)
     X = torch.randn(1, 9, 6)
     changed = X.clone()
-    changed[0, 4, 2] += 1
-    moved = ((block(changed) - block(X)).abs() > 1e-7)[0]  # (9, 6)
-    assert moved.any(dim=1).nonzero().flatten().tolist() == together
+    changed[0, 5, 2] += 1  # in the last column
+    moved = (swapped(block(changed) - block(X), 3).abs() > 1e-7)[0]  # (9, 6)
+    assert moved.any(dim=1).nonzero().flatten().tolist() == [2, 5, 8]
     assert moved.any(dim=0).nonzero().flatten().tolist() == features
 
 
-def test_the_blocks_of_a_mixer_start_by_passing_on_their_input(notebook):
-    model = notebook["Mixer"](14, 8, 4, 5, 6, 3, 10).apply(notebook["init_mixer"])
+def test_two_blocks_let_every_patch_meet_every_other(further):
+    blocks = nn.Sequential(*[further["MixerBlock"](3, 6, 6, 64, 16) for _ in range(2)])
+    X = torch.randn(1, 9, 6)
+    changed = X.clone()
+    changed[0, 5, 2] += 1
+    assert ((blocks(changed) - blocks(X)).abs() > 1e-7).any(dim=2).all()
+
+
+def test_the_blocks_of_a_mixer_start_by_passing_on_their_input(further):
+    model = further["Mixer"](14, 8, 4, 5, 6, 3, 10).apply(further["init_mixer"])
     X = torch.randn(2, 4, 8)
     for block in list(model.blocks)[:-1]:
-        assert_close(block(X), X, rtol=0, atol=0)
+        assert_close(block(X), swapped(X, 2), rtol=0, atol=0)
     assert model.stem.weight.any()
 
 
-def test_half_of_the_images_are_mirrored_and_none_is_changed_otherwise(notebook):
+def test_half_of_the_images_are_flipped_and_none_is_changed_otherwise(further):
     images = torch.randn(2000, 28, 28)
-    seen = notebook["mirror_half"](images)
+    seen = further["random_flip"](images)
     same = (seen == images).flatten(1).all(dim=1)
     mirrored = (seen == images.flip(2)).flatten(1).all(dim=1)
     assert (same ^ mirrored).all()
     assert 0.45 < mirrored.float().mean() < 0.55
 
 
-def test_half_of_the_images_move_by_up_to_a_pixel_in_each_direction(notebook):
-    image = torch.zeros(28, 28)
-    image[5:9, 12:20] = torch.rand(4, 8)
-    seen = notebook["move_half"](image.expand(4000, 28, 28))
-    moves = [image.roll((down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
-    counts = [(seen == moved).flatten(1).all(dim=1).sum().item() for moved in moves]
-    assert sum(counts) == 4000
-    assert 2000 < counts.pop(4) < 2450  # half of them stay, and a ninth of the others
-    assert min(counts) > 150  # an eighteenth would be 222
-
-
-def test_a_moved_image_keeps_its_number_and_its_edge(notebook):
-    images = torch.arange(50.0)[:, None, None].expand(50, 28, 28)
-    assert_close(notebook["move_half"](images), images, rtol=0, atol=0)
-
-
-def test_the_mixer_answers_alike_for_an_image_and_its_mirror_image(notebook):
-    model = notebook["Mixer"](14, 8, 4, 5, 6, 2, 10).eval()
+def test_the_mixer_answers_alike_for_an_image_and_its_mirror_image(further):
+    model = further["Mixer"](14, 8, 4, 5, 6, 2, 10).eval()
     images = torch.randn(4, 28, 28)
     assert_close(model(images), model(images.flip(2)))
     model.train()
@@ -86,20 +81,20 @@ def test_the_mixer_answers_alike_for_an_image_and_its_mirror_image(notebook):
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (48, 16), (16, 48)])
-def test_orthogonalise_pushes_all_singular_values_towards_one(notebook, shape):
+def test_orthogonalise_pushes_all_singular_values_towards_one(further, shape):
     matrix = torch.randn(shape) @ torch.diag(torch.logspace(0, -1, shape[1]))
     before = torch.linalg.svdvals(matrix)
-    after = torch.linalg.svdvals(notebook["orthogonalise"](matrix))
+    after = torch.linalg.svdvals(further["orthogonalise"](matrix))
     assert before.max() / before.min() > 5
     assert 0.5 < after.min() <= after.max() < 1.5
 
 
-def test_muon_steps_as_torch_does(notebook):
+def test_muon_steps_as_torch_does(further):
     """Up to bfloat16, in which `torch.optim.Muon` computes the direction of its step."""
     ours = [nn.Parameter(torch.randn(shape)) for shape in ((64, 16), (16, 64), (32, 32))]
     theirs = [nn.Parameter(matrix.detach().clone()) for matrix in ours]
     start = [matrix.detach().clone() for matrix in ours]
-    optimizers = notebook["Muon"](ours, 0.02), torch.optim.Muon(theirs, lr=0.02, weight_decay=0)
+    optimizers = further["Muon"](ours, 0.02), torch.optim.Muon(theirs, lr=0.02, weight_decay=0)
     for _ in range(3):
         for mine, other in zip(ours, theirs, strict=True):
             mine.grad = torch.randn_like(mine)
@@ -112,17 +107,17 @@ def test_muon_steps_as_torch_does(notebook):
         assert (mine - other).norm() < 0.03 * moved
 
 
-def test_every_parameter_belongs_to_one_optimiser(notebook):
-    model = notebook["Mixer"](14, 8, 4, 5, 6, 2, 10)
-    muon, adam = notebook["make_mixer_optimizers"](model, 0.01, 0.02)
+def test_every_parameter_belongs_to_one_optimiser(further):
+    model = further["Mixer"](14, 8, 4, 5, 6, 2, 10)
+    muon, adam = further["make_mixer_optimizers"](model, 0.01, 0.02)
     owned = [p for each in (muon, adam) for group in each.param_groups for p in group["params"]]
     assert len(owned) == len({id(p) for p in owned}) == len(list(model.parameters()))
     assert len(muon.param_groups[0]["params"]) == 1 + 2 * 4  # the stem, and four in each block
 
 
-def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_zero(notebook):
+def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_zero(further):
     optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.5)
-    schedule = notebook["warm_up_and_decay"](optimizer, 100)
+    schedule = further["warm_up_and_decay"](optimizer, 100)
     rates = []
     for _ in range(100):
         rates.append(optimizer.param_groups[0]["lr"])
@@ -150,10 +145,10 @@ def test_the_recipe_of_the_assignment_is_the_notebooks_network(notebook):
     }
 
 
-def test_the_recipe_further_is_the_notebooks_mixer(notebook):
+def test_the_recipe_further_is_the_notebooks_mixer(further):
     torch.manual_seed(0)
-    model = notebook["Mixer"](**notebook["mixer_sizes"], num_classes=10)
-    model.apply(notebook["init_mixer"])
+    model = further["Mixer"](**further["mixer_sizes"], num_classes=10)
+    model.apply(further["init_mixer"])
     torch.manual_seed(0)
     built = recipes.make_model(RECIPES["further"])
     for mixer in (built, model):
@@ -167,7 +162,7 @@ def test_the_recipe_further_is_the_notebooks_mixer(notebook):
     assert [type(optimizer).__name__ for optimizer in optimizers] == ["Muon", "Adam"]
     assert [first.optimizer, second.optimizer] == optimizers
     rates = [optimizer.defaults["lr"] for optimizer in optimizers]
-    assert rates == [notebook["mixer_rates"][k] for k in ("muon_learning_rate", "learning_rate")]
+    assert rates == [further["mixer_rates"][k] for k in ("muon_learning_rate", "learning_rate")]
 
 
 def test_the_largest_model_averages_over_the_image_and_its_neighbours():

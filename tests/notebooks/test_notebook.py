@@ -1,21 +1,30 @@
-"""The committed notebook: one complete run on the real data, and written to be read."""
+"""The committed notebooks: each a complete run on the real data, and written to be read."""
 
 import copy
 import re
 import subprocess
 import sys
+from statistics import median
 
 from tools.notebook import NOTEBOOK, training_curves
 from tools.report.write import final_accuracy, write_report
+from utils.definitions import NOTEBOOKS
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
 
+BAR = 87.5  # percent of the test images that the assignment reaches on every machine
+
+
+@pytest.fixture(scope="module", params=["fashion_mnist.ipynb", "further.ipynb"])
+def path(request):
+    return NOTEBOOKS / request.param
+
 
 @pytest.fixture(scope="module")
-def stored():
-    return nbformat.read(NOTEBOOK, as_version=4)
+def stored(path):
+    return nbformat.read(path, as_version=4)
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +37,11 @@ def outputs(code):
     return [output for cell in code for output in cell.outputs]
 
 
+@pytest.fixture(scope="module")
+def assignment():
+    return nbformat.read(NOTEBOOK, as_version=4)
+
+
 def test_the_stored_outputs_are_one_run_from_top_to_bottom(code):
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
 
@@ -36,32 +50,43 @@ def test_no_stored_output_is_an_error_or_a_warning(outputs):
     assert [o for o in outputs if o.output_type == "error" or o.get("name") == "stderr"] == []
 
 
-def test_the_file_holds_no_path_of_a_machine():
-    text = NOTEBOOK.read_text(encoding="utf-8")
+def test_the_file_holds_no_path_of_a_machine(path):
+    text = path.read_text(encoding="utf-8")
     text = re.sub(r'"image/png": "[^"]*"', "", text)
     assert re.findall(r"(?:/(?:home|root|tmp|work|Users|usr|opt)/|[A-Z]:\\\\)[\w.-]*", text) == []
 
 
-def test_the_stored_accuracy_is_that_of_the_real_data(stored):
-    text = NOTEBOOK.read_text(encoding="utf-8")
+def test_the_stored_accuracy_is_that_of_the_real_data(path, stored, code):
     line = re.fullmatch(r"test accuracy: (\d\d\.\d\d) % \(Fashion-MNIST\)", final_accuracy(stored))
     assert line
-    assert 84 < float(line[1]) < 90
-    assert "(stand-in)" not in "".join(
-        str(cell.outputs) for cell in stored.cells if "outputs" in cell
-    )
-    assert "| data | **Fashion-MNIST**" in text
+    assert float(line[1]) >= BAR
+    assert "(stand-in)" not in str([cell.outputs for cell in code])
+    assert "| data | **Fashion-MNIST**" in path.read_text(encoding="utf-8")
 
 
-def test_every_check_cell_says_what_held(code):
-    checks = [cell for cell in code if "check" in cell.metadata.get("tags", [])]
+def test_every_code_cell_has_a_text_before_it_and_fits_on_a_screen(stored, code):
+    kinds = [cell.cell_type for cell in stored.cells]
+    bare = [
+        cell.id
+        for before, cell in zip(kinds, stored.cells[1:], strict=False)
+        if cell.cell_type == before == "code"
+    ]
+    assert len(bare) <= 2  # imports, and what the text above them is about, too
+    lengths = [len(cell.source.splitlines()) for cell in code]
+    assert max(lengths) <= 18
+    assert median(lengths) <= 8
+    assert len(stored.cells) <= 75
+
+
+def test_every_check_cell_says_what_held(assignment):
+    checks = [cell for cell in assignment.cells if "check" in cell.metadata.get("tags", [])]
     assert len(checks) == 6
     for cell in checks:
         assert cell.outputs[0].text.startswith("Held: ")
 
 
-def test_the_steps_are_numbered_in_order(stored):
-    text = "\n".join(cell.source for cell in stored.cells if cell.cell_type == "markdown")
+def test_the_steps_are_numbered_in_order(assignment):
+    text = "\n".join(cell.source for cell in assignment.cells if cell.cell_type == "markdown")
     steps = re.findall(r"^## (\d)\. (.+)$", text, flags=re.MULTILINE)
     assert [(int(number), title) for number, title in steps] == [
         (1, "Load"),
@@ -70,14 +95,7 @@ def test_the_steps_are_numbered_in_order(stored):
         (4, "Loss and optimiser"),
         (5, "Train"),
         (6, "Final accuracy"),
-        (7, "Do the claims hold?"),
-        (8, "Further in the same five epochs"),
-        (9, "Summary, exercises, references"),
     ]
-
-
-def test_code_cells_are_short_enough_to_read_in_one_go(code):
-    assert max(len(cell.source.splitlines()) for cell in code) <= 25
 
 
 def test_the_text_types_no_accuracy(stored):
@@ -86,8 +104,8 @@ def test_the_text_types_no_accuracy(stored):
     assert re.findall(r"\d\d\.\d+ ?%", text) == []
 
 
-def test_the_stored_notebook_can_become_a_report(tmp_path):
-    assert write_report(NOTEBOOK, tmp_path / "report.html").startswith("test accuracy: ")
+def test_the_stored_notebook_can_become_a_report(path, tmp_path):
+    assert write_report(path, tmp_path / "report.html").startswith("test accuracy: ")
 
 
 def test_the_readme_shows_the_stored_training_curves():
@@ -104,26 +122,24 @@ def test_utils_holds_no_model():
 
 
 def test_importing_utils_prints_nothing():
-    modules = "utils.data, utils.plotting, tools.notebook, tools.report.write, utils.training"
+    modules = "utils.data, utils.plotting, utils.definitions, utils.training, tools.report.write"
     command = [sys.executable, "-W", "error::UserWarning", "-c", f"import {modules}"]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout + result.stderr == ""
 
 
 @pytest.mark.slow
-def test_every_cell_may_run_twice_in_a_row(stored):
+def test_every_cell_may_run_twice_in_a_row(assignment):
     """And a cell that checks, trains or measures then says the same again."""
     cells = []
-    for cell in stored.cells:
+    for cell in assignment.cells:
         if cell.cell_type == "code":
             cell = copy.deepcopy(cell)
-            cell.source = cell.source.replace("num_epochs = 5", "num_epochs = 2")
+            cell.source = cell.source.replace("num_epochs = 5", "num_epochs = 1")
             cells += [cell, copy.deepcopy(cell)]
-            if "final-accuracy" in cell.metadata.get("tags", []):
-                break
     for number, cell in enumerate(cells):
         cell.id = f"cell-{number}"
-    twice = nbformat.v4.new_notebook(cells=cells, metadata=stored.metadata)
+    twice = nbformat.v4.new_notebook(cells=cells, metadata=assignment.metadata)
     NotebookClient(twice, timeout=300, resources={"metadata": {"path": NOTEBOOK.parent}}).execute()
 
     compared = 0
@@ -135,7 +151,7 @@ def test_every_cell_may_run_twice_in_a_row(stored):
             )
             assert before == after != ""
             compared += 1
-    assert compared == 7
+    assert compared == 8
 
 
 def printed(cell):
