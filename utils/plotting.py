@@ -1,59 +1,59 @@
-"""The figures of the notebook, in one style: readable at its width, safe for colour blindness.
+"""The figures and tables of the notebook, readable at its width, safe for colour blindness.
 
 Every figure describes itself in words, its main finding included: the report reads them out.
 """
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from textwrap import fill
 
 from utils.data import STAND_IN
 from utils.training import History
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 import numpy as np
 import torch
 from IPython import get_ipython
 from IPython.core.pylabtools import retina_figure
-from IPython.display import display
+from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
+from tqdm import tqdm
 
 # Okabe and Ito's colours, which stay apart for all common kinds of colour blindness; their
 # vermilion and green darkened, so that each reaches a contrast of 5 on white and may colour text.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#B34F00", "#007A56", "#595959"
+LOOKS = ((BLUE, "o-"), (ORANGE, "s--"), (GREEN, "D-."))  # of the curves that share a chart
 WIDTH = 8.0  # inches: a figure fills the notebook's column
 
 
 def use_style() -> None:
-    """Set matplotlib's defaults for all figures of the notebook."""
-    plt.rcParams.update(
-        {
-            "figure.dpi": 100,
-            "font.size": 10.5,
-            "axes.titlesize": 11,
-            "axes.spines.top": False,
-            "axes.spines.right": False,
-            "axes.grid": True,
-            "axes.axisbelow": True,
-            "grid.color": "#e4e4e4",
-            "image.cmap": "gray",
-            "lines.linewidth": 2,
-        }
-    )
-    shell = get_ipython()
-    if shell:
+    """Set matplotlib's defaults for all figures, whatever a matplotlibrc says."""
+    mpl.rcdefaults()
+    mpl.rc("font", size=10.5)
+    mpl.rc("axes", titlesize=11, grid=True, axisbelow=True)
+    mpl.rc("axes.spines", top=False, right=False)
+    mpl.rc("grid", color="#e4e4e4")
+    mpl.rc("image", cmap="gray")
+    mpl.rc("lines", linewidth=2)
+    if shell := get_ipython():
         set_matplotlib_formats("retina")  # two pixels a point: sharp on dense screens
         shell.display_formatter.formatters["image/png"].for_type(DescribedFigure, _described_png)
 
 
 class DescribedFigure(Figure):
-    """A figure with an alternative text: what it shows, and its main finding."""
+    """A figure with an alternative text, `alt`: what it shows, and its main finding."""
 
-    alt = ""
+    def __init__(self, height: float, title: str, source: str, finding: str) -> None:
+        super().__init__(figsize=(WIDTH, height), layout="constrained")
+        note = " (STAND-IN, not Fashion-MNIST)" if source == STAND_IN else ""
+        self.suptitle(title + note, fontsize=12)
+        self.alt = f"{title}{note}. {finding}"
 
 
 def _described_png(figure: DescribedFigure) -> tuple[str, dict[str, int | str]]:
@@ -62,152 +62,154 @@ def _described_png(figure: DescribedFigure) -> tuple[str, dict[str, int | str]]:
     return png, metadata | {"alt": figure.alt}
 
 
-def _new_figure(height: float) -> DescribedFigure:
-    """A figure of the notebook's width that appears where it is returned, and only there."""
-    figure = plt.figure(figsize=(WIDTH, height), layout="constrained", FigureClass=DescribedFigure)
-    plt.close(figure)  # or the inline backend would show it a second time
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
+    """Make a table with a heading for every value of a row; columns of numbers stand right."""
+
+    def write(value: object) -> str:
+        return f"{value:,}" if type(value) is int else str(value).replace("|", r"\|")
+
+    texts = [[write(value) for value in row] for row in rows]
+    rule = []
+    for column in zip(*texts, strict=True):
+        numbers = all(text[:1] in {*"+-0123456789"} for text in column)
+        rule.append("--:" if numbers else ":--")
+    lines = [columns, rule or [":--"] * len(columns), *texts]
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
+    """Draw a network as a row of boxes, with the shape of what passes at every arrow.
+
+    Args:
+        stages: for each step its name and its output's shape, batch first; the input leads.
+    """
+    shapes = [f"({', '.join(['b', *map(str, shape[1:])])})" for shape in stages.values()]
+    names = [" ".join(name.split()) for name in stages]
+    walk = [f"{name} {shape}" for name, shape in zip(names, shapes, strict=True)]
+    finding = f"A row of boxes, and the shapes of their outputs: {', then '.join(walk)}."
+    figure = DescribedFigure(1.6, "The network, for a batch of b images", "", finding)
+    axes = figure.subplots()
+    axes.set(xlim=(-0.2, len(stages)), ylim=(0, 1))  # from box to box it is 1
+    axes.set_axis_off()
+    middle = {"ha": "center", "va": "center", "fontsize": 9.5}
+    for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+        axes.text(place or 0.08, 0.4, fill(name, 10), **middle)
+        if place:
+            style = "round,pad=0,rounding_size=0.06"
+            box = FancyBboxPatch((place - 0.36, 0.08), 0.72, 0.64, style, fc="#e3eff7", ec=BLUE)
+            axes.add_patch(box)
+        ends = {"xytext": (place + 0.35, 0.4), "xy": (place + 0.65, 0.4)}
+        axes.annotate("", **ends, arrowprops={"arrowstyle": "-|>", "color": GREY})
+        axes.text(place + 0.5, 0.88, shape, color=ORANGE, **middle)
     return figure
 
 
-def _titled(figure: DescribedFigure, title: str, source: str, alt: str) -> None:
-    """Set title and alternative text; where the images are drawn ones, both say so."""
-    note = "  (STAND-IN, not Fashion-MNIST)" if source == STAND_IN else ""
-    figure.suptitle(title + note, fontsize=12)
-    figure.alt = " ".join(f"{title}{note}. {alt}".split())
-
-
-def _show_image(axes: Axes, image: Tensor, title: str = "") -> None:
+def _show_image(axes: Axes, image: Tensor, title: str) -> None:
     axes.imshow(image.cpu().numpy(), vmin=0, vmax=255)
-    axes.set_axis_off()
     axes.set_title(title, fontsize=9.5)
+    axes.set_axis_off()
 
 
 def plot_images(
     images: Tensor, titles: Sequence[str], columns: int, title: str, source: str
-) -> Figure:
+) -> DescribedFigure:
     """Draw uint8 images (n, 28, 28) in rows of `columns`, each under its own title."""
     rows = -(-len(images) // columns)
-    title_height = 0.18 * (1 + titles[0].count("\n"))
-    figure = _new_figure(rows * (WIDTH / columns + title_height) + 0.3)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, image, text in zip(grid.flat, images, titles, strict=False):
-        _show_image(axes, image, text)
-    shown = "; ".join(text.replace("\n", ", ") for text in titles)
-    _titled(figure, title, source, f"Pictures in rows of {columns}, {len(images)} in all: {shown}.")
+    height = 0.3 + rows * (WIDTH / columns + 0.18 * (1 + titles[0].count("\n")))
+    shown = "; ".join(titles).replace("\n", ", ")
+    finding = f"Pictures in rows of {columns}, {len(images)} in all: {shown}."
+    figure = DescribedFigure(height, title, source, finding)
+    for number, (image, text) in enumerate(zip(images, titles, strict=True), start=1):
+        _show_image(figure.add_subplot(rows, columns, number), image, text)
     return figure
 
 
-def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -> Figure:
-    """Draw one garment, its patches in their places, and the patches put back together.
-
-    Args:
-        image: (28, 28) uint8.
-        patches: (num_patches, patch_size**2), row by row from the top left.
-        rebuilt: (28, 28).
-        source: where the image comes from.
-    """
-    per_side, patch_size = round(len(patches) ** 0.5), round(patches.shape[1] ** 0.5)
-    figure = _new_figure(3.1)
+def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -> DescribedFigure:
+    """Draw an image (28, 28), its patches (num_patches, patch_size**2) and the image rebuilt."""
+    per_side, size = round(len(patches) ** 0.5), round(patches.shape[1] ** 0.5)
+    same = "equals" if torch.equal(image, rebuilt) else "differs from"
+    finding = (
+        f"The image, {tuple(image.shape)} pixels, is cut into {len(patches)} patches of {size} x "
+        f"{size} pixels, {per_side} in a row; put back together, it {same} the original."
+    )
+    title = "An image, its patches, and the image again"
+    figure = DescribedFigure(3.1, title, source, finding)
     left, middle, right = figure.subfigures(1, 3)
     _show_image(left.subplots(), image, f"the image, {tuple(image.shape)}")
-    grid = middle.subplots(per_side, per_side, squeeze=False)
-    for number, axes in enumerate(grid.flat):
-        _show_image(axes, patches[number].reshape(patch_size, patch_size), f"patch {number}")
+    for number, patch in enumerate(patches):
+        axes = middle.add_subplot(per_side, per_side, number + 1)
+        _show_image(axes, patch.reshape(size, size), f"patch {number}")
     _show_image(right.subplots(), rebuilt, "put back together")
-    same = "equals" if torch.equal(image, rebuilt) else "differs from"
-    _titled(
-        figure,
-        "An image, its patches, and the image again",
-        source,
-        f"The image, {tuple(image.shape)} pixels, is cut into {len(patches)} patches of "
-        f"{patch_size} x {patch_size} pixels, {per_side} in a row; put back together, it {same} "
-        "the original.",
-    )
     return figure
 
 
-def plot_history(history: History) -> Figure:
-    """Draw the loss and the accuracies over the epochs that are complete."""
-    figure = _new_figure(3.4)
-    loss, accuracy = figure.subplots(1, 2)
-    done = len(history)
-    epochs = range(1, done + 1)
-    steps = [(step + 1) * done / len(history.step_loss) for step in range(len(history.step_loss))]
-    loss.plot(steps, history.step_loss, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
-    loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
-    loss.set(title="Training loss", xlabel="epochs", ylabel="cross entropy (nats per image)")
+def _plot_losses(axes: Axes, history: History, **look: object) -> None:
+    """Draw the loss of every batch, each epoch's last at the epoch's number."""
+    places = np.linspace(0, len(history), len(history.step_loss) + 1)[1:]
+    axes.plot(places, history.step_loss, **look)
     # The first steps fall from ln 10; what matters happens well below it.
-    loss.set_ylim(0, 1.2)
-    loss.legend(frameon=False, loc="upper right")
-
-    lines = {
-        "training": (history.train_accuracy, "s--", ORANGE),
-        "test": (history.test_accuracy, "o-", BLUE),
-        "test, EMA": (history.average_accuracy, "D-.", GREEN),
-    }
-    for values, style, color in lines.values():
-        accuracy.plot(epochs, values, style, color=color)
-    accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right")
-    if done:
-        accuracy.margins(y=0.25)
-        _label_ends(accuracy, {name: (line[0][-1], line[2]) for name, line in lines.items()})
-    else:
-        accuracy.set_ylim(0, 1)
-    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    accuracy.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5], min_n_ticks=3))
-    for axes in (loss, accuracy):
-        axes.set_xlim(0, history.num_epochs * 1.04)
-        axes.set_xticks(range(0, history.num_epochs + 1, -(-history.num_epochs // 10)))
-    _titled(figure, f"After {done} of {history.num_epochs} epochs", history.source, _story(history))
-    return figure
-
-
-def _label_ends(axes: Axes, ends: dict[str, tuple[float, str]]) -> None:
-    """Write names and last values beside the axes, each at its height or just above the one below.
-
-    Args:
-        axes: with their final limits.
-        ends: last value and colour of each line.
-    """
-    low, high = axes.get_ylim()
-    place = 0.0
-    for name, (value, color) in sorted(ends.items(), key=lambda end: end[1][0]):
-        place = max(place, (value - low) / (high - low))
-        axes.text(
-            1.02, place, f"{name} {value:.1%}", color=color, transform=axes.transAxes, va="center"
-        )
-        place += 0.08  # of the height of the axes: a line of text
-
-
-def _story(history: History) -> str:
-    """The curves in words."""
-    if not len(history):
-        return "Two empty line charts, for the training loss and for the accuracies."
-    best = max(range(len(history)), key=history.test_accuracy.__getitem__)
-    return (
-        "Two line charts. "
-        f"Left, the mean training loss of each epoch: {_from_to(history.train_loss, '.3f')} nats "
-        "per image, with the loss of each batch scattered around it. "
-        f"Right, the accuracy: {_from_to(history.train_accuracy, '.1%')} on the training images; "
-        f"{_from_to(history.test_accuracy, '.1%')} on the test images, where it was highest "
-        f"after epoch {best + 1}, {history.test_accuracy[best]:.1%}; and "
-        f"{_from_to(history.average_accuracy, '.1%')} on the test images with the moving average "
-        "(EMA) of the weights."
-    )
+    axes.set(xlabel="epochs", ylabel="loss (nats per image)", ylim=(0, 1.2))
 
 
 def _from_to(values: Sequence[float], spec: str) -> str:
     return f"from {values[0]:{spec}} to {values[-1]:{spec}}"
 
 
-class LiveHistory:
-    """Show a training run while it goes on: a figure redrawn in place after every epoch, and
-    under it a line for each epoch and one for the progress within the epoch.
+def plot_history(history: History) -> DescribedFigure:
+    """Draw the loss and the accuracies over the epochs that are complete."""
+    done, test = len(history), history.test_accuracy
+    finding = "Two empty line charts, for the training loss and for the accuracies."
+    if done:
+        finding = (
+            "Two line charts. Left, the mean training loss of an epoch: "
+            f"{_from_to(history.train_loss, '.3f')} nats per image. Right, the accuracy: "
+            f"{_from_to(history.train_accuracy, '.1%')} on the training images; "
+            f"{_from_to(test, '.1%')} on the test images, highest after epoch "
+            f"{test.index(max(test)) + 1}, {max(test):.1%}; and with the moving average (EMA) of "
+            f"the weights {_from_to(history.average_accuracy, '.1%')} on the test images."
+        )
+    title = f"After {done} of {history.num_epochs} epochs"
+    figure = DescribedFigure(3.4, title, history.source, finding)
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = range(1, done + 1)
+    _plot_losses(loss, history, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
+    loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
+    loss.set_title("Training loss")
+    loss.legend(frameon=False, loc="upper right")
 
-    In a notebook both are updated through display handles. Elsewhere only the lines are
-    printed, and the progress only to a terminal. Make a new one right before every run.
+    curves = [test, history.train_accuracy, history.average_accuracy]
+    names = ("test", "training", "test, EMA")
+    for values, name, (color, style) in zip(curves, names, LOOKS, strict=True):
+        accuracy.plot(epochs, values, style, color=color, label=name)
+    accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    accuracy.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5], min_n_ticks=3))
+    if done:
+        accuracy.autoscale(axis="y")
+        accuracy.margins(y=0.25)
+        _label_ends(accuracy)
+    for axes in (loss, accuracy):
+        axes.set_xlim(0, history.num_epochs * 1.04)
+        axes.set_xticks(range(0, history.num_epochs + 1, -(-history.num_epochs // 10)))
+    return figure
+
+
+def _label_ends(axes: Axes) -> None:
+    """Write each curve's name and last value beside it, or just above the label below."""
+    (low, high), place = axes.get_ylim(), 0.0
+    for line in sorted(axes.lines, key=lambda line: line.get_ydata()[-1]):
+        value, color = line.get_ydata()[-1], line.get_color()
+        place = max(place, (value - low) / (high - low))
+        text = f"{line.get_label()} {value:.1%}"
+        axes.text(1.02, place, text, color=color, transform=axes.transAxes, va="center")
+        place += 0.08  # of the height of the axes: a line of text
+
+
+class LiveHistory:
+    """Show a run while it goes on: its figure, a line for each epoch, and the progress.
+
+    In a notebook all are updated in place. Elsewhere only the lines are printed, and the progress
+    only to a terminal. Make a new one right before every run.
     """
 
     INTERVAL = 0.2  # seconds between two updates of the progress
@@ -216,156 +218,115 @@ class LiveHistory:
         self._in_notebook = hasattr(get_ipython(), "kernel")
         self._figure = self._text = None  # display handles
         self._lines: list[str] = []
-        self._epoch_start = self._shown = time.perf_counter()
+        self._start = self._shown = time.perf_counter()
 
     def on_step(self, history: History, seen: int, num_images: int) -> None:
-        """Update the progress; `utils.training.History` calls it after every step.
-
-        On a GPU, steps count when they are sent off, so the speed shown runs a little ahead.
-        """
+        """Update the progress of the run. A GPU runs a little behind it: steps sent off count."""
         now = time.perf_counter()
         if now - self._shown < self.INTERVAL:
             return
         self._shown = now
-        elapsed = now - self._epoch_start
-        # A complete epoch tells how long one takes, its test included; the first has to guess.
-        seconds = history.seconds or [elapsed * num_images / seen]
-        epochs_left = history.num_epochs - len(history)
-        left = max(epochs_left * sum(seconds) / len(seconds) - elapsed, 0)
-        bar = ("█" * (20 * seen // num_images)).ljust(20, "░")
-        line = (
-            f"epoch {len(history) + 1}: {bar} {seen / num_images:4.0%}, "
-            f"{seen / elapsed:,.0f} images/s, {left:.0f} s left"
-        )
-        if self._in_notebook:
-            self._show(history, line)
-        elif sys.stdout.isatty():
-            print(f"\r{line:<79}", end="", flush=True)
+        look = {"unit": " images", "unit_scale": True, "ncols": 79}
+        done, total = len(history) * num_images + seen, history.num_epochs * num_images
+        name = f"epoch {len(history) + 1}"
+        self._show(history, tqdm.format_meter(done, total, now - self._start, prefix=name, **look))
 
     def on_epoch(self, history: History) -> None:
         """Redraw the figure and add the epoch's line."""
-        line = (
-            f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, "
-            f"accuracy {history.train_accuracy[-1]:.2%} training, "
-            f"{history.test_accuracy[-1]:.2%} test, {history.average_accuracy[-1]:.2%} test with "
-            f"EMA, {history.seconds[-1]:.1f} s"
+        train, test, average = (
+            f"{values[-1]:.2%}"
+            for values in (history.train_accuracy, history.test_accuracy, history.average_accuracy)
         )
-        self._lines.append(line)
+        self._lines.append(
+            f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, accuracy {train} training, "
+            f"{test} test, {average} test with EMA, {history.seconds[-1]:.1f} s"
+        )
+        self._show(history)
         if self._in_notebook:
-            self._show(history)
             self._figure.update(plot_history(history))
-        else:
-            print(f"\r{line:<79}".rstrip() if sys.stdout.isatty() else line)
-        self._epoch_start = time.perf_counter()
 
     def _show(self, history: History, progress: str = "") -> None:
-        """Show all lines in the notebook, the first time under a figure without curves."""
-        lines = "\n".join([*self._lines, progress]).rstrip()
-        if self._figure is None:
-            self._figure = display(
-                plot_history(History(history.num_epochs, history.train_data)), display_id=True
-            )
-            self._text = display({"text/plain": lines}, raw=True, display_id=True)
-        self._text.update({"text/plain": lines}, raw=True)
+        """Show the progress or, without any, the line of the epoch just completed."""
+        if self._in_notebook:
+            text = {"text/plain": "\n".join([*self._lines, progress]).rstrip()}
+            if self._figure is None:
+                self._figure = display(plot_history(history), display_id=True)
+                self._text = display(text, raw=True, display_id=True)
+            self._text.update(text, raw=True)
+        elif sys.stdout.isatty():
+            print(f"\r{progress or self._lines[-1]:<79}", end="" if progress else "\n", flush=True)
+        elif not progress:
+            print(self._lines[-1])
 
 
-def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> Figure:
+def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> DescribedFigure:
     """Draw the fraction right of each class, (num_classes,), the hardest class on top."""
     order = accuracies.argsort(descending=True).tolist()
-    figure = _new_figure(3.6)
+    listed = ", ".join(f"{names[i]} {accuracies[i]:.1%}" for i in order)
+    finding = f"Bars, from {names[order[0]]}, the easiest, to {names[order[-1]]}, the hardest: "
+    figure = DescribedFigure(3.6, "Accuracy per class", source, f"{finding}{listed}.")
     axes = figure.subplots()
     bars = axes.barh([names[i] for i in order], accuracies[order].cpu().numpy(), color=BLUE)
     axes.bar_label(bars, fmt="{:.1%}", padding=3)
-    axes.set_xlim(0, 1.1)
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.set(xlabel="test images of the class that are right", xlim=(0, 1.1))
     axes.set_xticks(np.linspace(0, 1, 6))
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("test images of the class that are right")
-    listed = ", ".join(f"{names[i]} {accuracies[i]:.1%}" for i in order)
-    _titled(
-        figure,
-        "Accuracy per class",
-        source,
-        f"Bars, from {names[order[0]]}, the easiest, to {names[order[-1]]}, the hardest: {listed}.",
-    )
     return figure
 
 
-def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Figure:
+def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> DescribedFigure:
     """Draw the counts (num_classes, num_classes): rows are the labels, columns the answers."""
-    share = (confusion / confusion.sum(dim=1, keepdim=True)).cpu().numpy()
-    figure = _new_figure(6.6)
+    errors = confusion.clone().fill_diagonal_(0)
+    label, answer = divmod(errors.argmax().item(), len(names))
+    finding = (
+        f"A table of {len(names)} labels and as many answers. On the diagonal, and so right, are "
+        f"{confusion.trace() / confusion.sum():.1%} of the images. The most frequent mistake "
+        f"takes {names[label]} for {names[answer]}: {errors[label, answer]} images."
+    )
+    figure = DescribedFigure(6.6, "Confusion matrix: number of test images", source, finding)
     axes = figure.subplots()
+    share = (confusion / confusion.sum(dim=1, keepdim=True)).cpu().numpy()
     picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion.cpu().numpy()):
         ink = "white" if share[row, column] > 0.72 else "black"
         axes.text(column, row, count, ha="center", va="center", color=ink, fontsize=9)
     axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
-    axes.grid(visible=False)
     axes.set(xlabel="the network's answer", ylabel="label")
+    axes.grid(visible=False)
     figure.colorbar(picture, format=PercentFormatter(xmax=1), label="share of the label")
-    errors = confusion.clone().fill_diagonal_(0)
-    label, answer = divmod(errors.argmax().item(), len(names))
-    _titled(
-        figure,
-        "Confusion matrix: number of test images",
-        source,
-        f"A table of {len(names)} labels and as many answers. On the diagonal, and so right, are "
-        f"{confusion.trace() / confusion.sum():.1%} of the images. The most frequent mistake "
-        f"takes {names[label]} for {names[answer]}: {errors[label, answer]} images.",
-    )
     return figure
 
 
 def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> DescribedFigure:
-    """Draw optimisers' runs: the final accuracy at each rate, and the losses at the best.
-
-    A run that diverged is drawn as a cross at the bottom, and named.
-
-    Args:
-        sweep: for each of up to three optimisers, the history at each of its learning rates.
-        source: where the images come from.
-    """
-    figure = _new_figure(3.4)
+    """Draw the runs of up to three optimisers, by learning rate; a cross is one that diverged."""
+    title = f"Learning rates of {' and '.join(sweep)}"
+    figure = DescribedFigure(3.6, title, source, "Final accuracy on held-out images at each rate.")
     accuracy, loss = figure.subplots(1, 2)
-    findings = []
-    looks = zip(("o-", "s--", "D-."), (BLUE, ORANGE, GREEN), strict=True)
-    for (name, runs), (style, color) in zip(sweep.items(), looks, strict=False):
+    for (name, runs), (color, style) in zip(sweep.items(), LOOKS, strict=False):
         ends = {rate: run.test_accuracy[-1] for rate, run in runs.items() if not run.diverged_at}
-        accuracy.plot(ends.keys(), ends.values(), style, color=color, label=name)
         failed = {rate: run.diverged_at for rate, run in runs.items() if run.diverged_at}
-        bottom = {"color": color, "transform": accuracy.get_xaxis_transform(), "clip_on": False}
-        accuracy.plot(list(failed), [0] * len(failed), "x", markersize=9, **bottom)
         said = [f"{value:.1%} at {rate}" for rate, value in ends.items()]
         said += [f"diverged at step {step} at {rate}" for rate, step in failed.items()]
-        finding = f"{name}: {', '.join(said)}"
         if ends:
             best = max(ends, key=ends.__getitem__)
-            losses = runs[best].step_loss
-            steps = [(step + 1) * len(runs[best]) / len(losses) for step in range(len(losses))]
-            line = {"color": color, "linewidth": 1, "label": f"{name}, rate {best}"}
-            loss.plot(steps, losses, style[1:], **line)
-            falls = _from_to(runs[best].train_loss, ".3f")
-            finding += f"; its mean loss at {best} went {falls} nats"
-        findings.append(f"{finding}.")
-    note = "\ncross: diverged" if any("diverged" in finding for finding in findings) else ""
-    accuracy.set(
-        title="After the last epoch", xlabel=f"learning rate{note}", ylabel="held-out images right"
-    )
-    accuracy.set_xscale("log")
+            said.append(f"mean loss at {best} {_from_to(runs[best].train_loss, '.3f')} nats")
+            label = f"{name}, best at {best}"
+            accuracy.plot(ends.keys(), ends.values(), style, color=color, label=label)
+            _plot_losses(loss, runs[best], color=color, linestyle=style[1:], linewidth=1)
+        if failed:  # on the axis, where no accuracy can be read off
+            look = {"color": color, "ms": 9, "label": f"{name}, diverged", "clip_on": False}
+            bottom = accuracy.get_xaxis_transform()
+            accuracy.plot(failed.keys(), [0] * len(failed), "x", transform=bottom, **look)
+        figure.alt += f" {name}: {', '.join(said)}."
+    accuracy.set(title="After the last epoch", xlabel="learning rate", xscale="log")
+    accuracy.set_ylabel("held-out images right")
     accuracy.xaxis.set_major_formatter("{x:g}")
     accuracy.xaxis.set_minor_formatter(NullFormatter())
-    accuracy.margins(y=0.15)
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    accuracy.legend(frameon=False)
-    loss.set(
-        title="Each at its best rate", xlabel="epochs", ylabel="cross entropy (nats per image)"
-    )
-    loss.set_ylim(0, 1.2)
-    loss.legend(frameon=False, loc="upper right")
-    title = "Learning rates of two optimisers"
-    _titled(
-        figure, title, source, f"Accuracy on held-out images for each rate. {' '.join(findings)}"
-    )
+    accuracy.margins(y=0.15)
+    loss.set_title("Training loss, each at its best rate")
+    handles, labels = accuracy.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
     return figure
