@@ -5,9 +5,9 @@ from pathlib import Path
 
 
 def write_whole(file: Path, content: str | bytes) -> None:
-    """Write `content` beside `file` and move it into place, so that an old file stays whole till then.
+    """Write beside `file` and move that into place, so that an old file stays whole till then.
 
-    The file's folder is made if need be. Text is written as UTF-8, what that cannot hold as escapes.
+    The file's folder is made if need be. What UTF-8 cannot hold of a text is written as escapes.
 
     Raises:
         OSError: if it cannot be written; an old file is then as it was.

@@ -30,11 +30,13 @@ from traitlets.config import Config
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
 
 # What a notebook's own HTML may bring along: other elements go, and some with their text.
-KEPT = (
-    "a abbr b blockquote br caption code dd del details div dl dt em figcaption figure h1 h2 h3 h4 "
-    "h5 h6 hr i img ins kbd li mark ol p pre q s samp section small span strong sub summary sup "
-    "table tbody td tfoot th thead tr u ul var"
-).split()
+KEPT = {
+    *("a", "abbr", "b", "code", "del", "em", "i", "ins", "kbd", "mark", "q", "s", "samp", "small"),
+    *("span", "strong", "sub", "sup", "u", "var", "br", "hr", "img", "p", "pre", "div", "section"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "blockquote"),
+    *("figure", "figcaption", "details", "summary"),
+    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
+}
 DROPPED = ["script", "style", "template", "iframe", "object", "embed", "audio", "video", "title"]
 KEPT_ATTRIBUTES = {
     *("class", "href", "id", "title", "open", "start", "src", "alt", "width", "height"),
