@@ -7,6 +7,8 @@ import base64
 import sys
 from pathlib import Path
 
+from tools.files import write_whole
+
 import nbformat
 
 NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "fashion_mnist.ipynb"
@@ -33,4 +35,4 @@ def training_curves(notebook: Path = NOTEBOOK) -> bytes:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_bytes(training_curves())
+    write_whole(Path(sys.argv[1]), training_curves())

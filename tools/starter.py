@@ -1,8 +1,7 @@
 """Make the notebook that a student begins with: `python -m tools.starter FILE`.
 
-In cells tagged `answer`, and in those `beyond` the assignment, the bodies of functions are taken
-out; an answer that defines none is taken out whole. Text, signatures, docstrings, settings,
-checks and the experiments beyond the assignment stay, outputs go.
+In cells tagged `answer` the bodies of functions are taken out; an answer that defines none is
+taken out whole. Text, signatures, docstrings, settings and checks stay, outputs go.
 """
 
 import argparse
@@ -10,6 +9,7 @@ import ast
 import sys
 from pathlib import Path
 
+from tools.files import write_whole
 from tools.notebook import NOTEBOOK
 
 import nbformat
@@ -24,9 +24,8 @@ def make_starter(notebook: NotebookNode) -> NotebookNode:
     for number, cell in enumerate(code):
         cell.outputs, cell.execution_count = [], None
         tags = cell.metadata.get("tags", [])
-        if "answer" in tags or "beyond" in tags:
-            cell.source = _without_bodies(cell.source)
         if "answer" in tags:
+            cell.source = _without_bodies(cell.source)
             if cell.source == sources[number]:
                 cell.source = _without_all(cell.source, sources[number + 1 :])
             cell.metadata.tags = [tag for tag in tags if tag != "answer"]
@@ -84,8 +83,7 @@ def main() -> None:
         sys.exit("error: the starter would overwrite the model answer.")
     starter = make_starter(nbformat.read(arguments.notebook, as_version=4))
     try:
-        arguments.file.parent.mkdir(parents=True, exist_ok=True)
-        nbformat.write(starter, arguments.file)
+        write_whole(arguments.file, nbformat.writes(starter) + "\n")
     except OSError as error:
         sys.exit(f"error: cannot write {arguments.file}: {error.strerror}.")
     print(f"wrote {arguments.file}")

@@ -1,6 +1,6 @@
 """Make up a class: submissions that are right, unfinished, wrong, unlucky or hostile.
 
-    python tests/made_up.py FOLDER --honest 12
+    python tests/tools/made_up.py FOLDER --honest 12
 
 writes twelve model answers and one submission for every entry of `HOSTILE` into FOLDER. With
 --small they answer a small assignment instead, which is written beside FOLDER; the tests use it.
@@ -40,6 +40,15 @@ time.sleep(600)""",
     "killed kernel": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
     "os._exit": "import os; os._exit(0)",
 }
+
+
+def real_answer(num_epochs: int | None = None) -> NotebookNode:
+    """The model answer of the assignment, trained for as many epochs (default: as it says)."""
+    answer = without(
+        nbformat.read(NOTEBOOK, as_version=4),
+        lambda cell: "beyond" in cell.metadata.get("tags", []),  # earns no points, takes long
+    )
+    return changed(answer, "num_epochs = 5", f"num_epochs = {num_epochs}") if num_epochs else answer
 
 
 def small_notebook() -> NotebookNode:
@@ -119,9 +128,7 @@ def main() -> None:
         answer = small_notebook()
         nbformat.write(answer, arguments.folder.with_suffix(".ipynb"))
     else:
-        answer = nbformat.read(NOTEBOOK, as_version=4)
-    if arguments.epochs:
-        answer = changed(answer, "num_epochs = 5", f"num_epochs = {arguments.epochs}")
+        answer = real_answer(arguments.epochs)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, arguments.honest + 1):
         nbformat.write(answer, arguments.folder / f"honest {number:02}.ipynb")

@@ -16,6 +16,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from tools.files import write_whole
 from tools.grading.batch import PLAN, Progress, printable
 from tools.grading.one import Settings
 from tools.grading.results import grade_file, merge, read_grade, write_table
@@ -47,13 +48,15 @@ def _parse() -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    what = parser.add_mutually_exclusive_group(required=True)
+    add = what.add_argument
     add("folder", type=Path, nargs="?", help="every *.ipynb in it and below is a submission")
+    add("--merge", type=Path, nargs="+", metavar="DIR", help="join the results of several runs")
+    add("--rubric", action="store_true", help="print the steps and their points")
+    add = parser.add_argument
     add("--out", type=Path, help="where the results go")
     add("-n", "--workers", type=int, default=os.cpu_count(), help="default: one a core")
     add("--part", default="1/1", metavar="I/N", help="grade only every N-th, from the I-th on")
-    add("--merge", type=Path, nargs="+", metavar="DIR", help="join the results of several runs")
-    add("--rubric", action="store_true", help="print the steps and their points")
     add("--notebook", type=Path, default=NOTEBOOK, help="holds the checks (the repository's)")
     add("--seconds", type=float, default=300, help="for one submission (default: %(default)s)")
     add("--cell-seconds", type=float, default=120, help="for one cell (default: %(default)s)")
@@ -62,8 +65,6 @@ def _parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if not arguments.rubric and not arguments.out:
         parser.error("--out is missing")
-    if not (arguments.rubric or arguments.merge or arguments.folder):
-        parser.error("which folder holds the submissions?")
     return arguments
 
 
@@ -92,7 +93,7 @@ def _grade(arguments: argparse.Namespace) -> int:
     plan["submissions"] = list(digests.items())
     try:
         with FileLock(out / ".lock", timeout=0):
-            (out / PLAN).write_text(json.dumps(plan), encoding="utf-8")
+            write_whole(out / PLAN, json.dumps(plan))
             status = _run_pytest(out, folder, len(names), arguments.workers)
     except Timeout:
         raise ValueError(f"another run is writing into {out}.") from None

@@ -229,7 +229,7 @@ def _judge(
     name: str, notebook: NotebookNode, run: _Run, remarks: list[str], steps: list[Step]
 ) -> Grade:
     """A step's points are earned by its check cell alone."""
-    points, problems, first = {}, {}, ""
+    points, problems = {}, {}
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     checks = {
         cell.metadata.grading.step: n for n, cell in enumerate(code) if "grading" in cell.metadata
@@ -240,13 +240,7 @@ def _judge(
         points[step.name] = step.points if passed else 0
         if not passed:
             problems[step.name] = result["problem"] if result else f"not reached: {run.end}"
-    for number, result in sorted(run.cells.items()):
-        if result["outcome"] == "failed":
-            grading = code[number].metadata.get("grading")
-            written = sum(1 for cell in code[: number + 1] if cell.source.strip())
-            place = f"check {grading.step}" if grading else f"code cell {written}"
-            first = f"{place}: {result['problem']}"
-            break
+    first = _first_problem(code, run)
     if not first and problems:
         first = run.end
     if first and not problems:
@@ -254,3 +248,15 @@ def _judge(
     out_of = sum(step.points for step in steps)
     reason = "; ".join(part for part in (first, *remarks) if part)
     return Grade(name, points, problems, out_of, accuracy=run.accuracy, reason=reason)
+
+
+def _first_problem(code: list[NotebookNode], run: _Run) -> str:
+    """Which cell failed first, and how; empty if none did."""
+    for number, result in sorted(run.cells.items()):
+        if result["outcome"] == "failed":
+            grading = code[number].metadata.get("grading")
+            # Numbered as in the report, which leaves out empty cells.
+            written = sum(1 for cell in code[: number + 1] if cell.source.strip())
+            place = f"check {grading.step}" if grading else f"code cell {written}"
+            return f"{place}: {result['problem']}"
+    return ""

@@ -71,8 +71,6 @@ def read_tools(notebook: Path, steps: list[Step]) -> tuple[str, list[str]]:
 def read_submission(path: Path) -> tuple[NotebookNode, list[str]]:
     """Read a submission of any notebook format as format 4; return it with remarks.
 
-    Cells tagged `beyond` are left out: they can earn no points, and may take long.
-
     Raises:
         SubmissionError: if the file is empty, too large, or no notebook.
     """
@@ -91,8 +89,7 @@ def read_submission(path: Path) -> tuple[NotebookNode, list[str]]:
             remarks.append("was in notebook format 3 (converted)")
         notebook = nbformat.convert(nbformat.from_dict(content), 4)
         # Rebuilt cell by cell: ids, outputs and counts of a submission are of no use here.
-        cells = [_clean(cell) for cell in notebook.cells if "beyond" not in _tags(cell)]
-        return new_notebook(cells=cells), remarks
+        return new_notebook(cells=[_clean(cell) for cell in notebook.cells]), remarks
     except OSError as error:
         raise SubmissionError(f"the file cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
@@ -112,14 +109,10 @@ def _clean(cell: NotebookNode) -> NotebookNode:
     metadata = {}
     if isinstance(cell.metadata.get("grading"), dict):
         metadata["grading"] = cell.metadata["grading"]
-    if "facts" in _tags(cell):
+    tags = cell.metadata.get("tags")
+    if isinstance(tags, list) and "facts" in tags:
         metadata["tags"] = ["facts"]  # for the head of the report
     return new_code_cell(_text(cell.source), metadata=metadata)
-
-
-def _tags(cell: NotebookNode) -> list[str]:
-    tags = cell.metadata.get("tags")
-    return tags if isinstance(tags, list) else []
 
 
 def _text(source: str | list[str]) -> str:
@@ -133,8 +126,15 @@ def put_checks(submission: NotebookNode, steps: list[Step]) -> list[str]:
     is put where its step ends: before the heading of the next step, or before the next
     check, or at the end.
     """
-    remarks, cells = [], submission.cells
-    found: dict[int, NotebookNode] = {}
+    found, remarks = _find_checks(submission.cells, steps)
+    return sorted(remarks + _place_checks(submission.cells, steps, found))
+
+
+def _find_checks(
+    cells: list[NotebookNode], steps: list[Step]
+) -> tuple[dict[int, NotebookNode], list[str]]:
+    """The last check cell of each step, by the step's number, and remarks; others are emptied."""
+    found, remarks = {}, []
     for cell in cells:
         claimed = cell.metadata.pop("grading", {}).get("step")
         if cell.cell_type != "code":
@@ -150,7 +150,14 @@ def put_checks(submission: NotebookNode, steps: list[Step]) -> list[str]:
                 remarks.append(f"check {step.number} was edited (the original was used)")
             found[step.number] = cell
             break
-    end = len(cells)
+    return found, remarks
+
+
+def _place_checks(
+    cells: list[NotebookNode], steps: list[Step], found: dict[int, NotebookNode]
+) -> list[str]:
+    """Put the repository's checks in order, where the submission has them if that is in order."""
+    remarks, end = [], len(cells)
     for step in reversed(steps):
         cell = found.get(step.number)
         if cell and cells.index(cell) < end:
@@ -164,7 +171,7 @@ def put_checks(submission: NotebookNode, steps: list[Step]) -> list[str]:
             remarks.append(f"check {step.number} was missing (put back)")
         end = _end_of_step(cells, step.number, end)
         cells.insert(end, _check_cell(step))
-    return sorted(remarks)
+    return remarks
 
 
 def _normalise(source: str) -> str:

@@ -60,6 +60,19 @@ class _OneKernel(KernelSpecManager):
         return self._spec
 
 
+def _kernel_behind_walls(settings: dict[str, Any], folder: Path) -> KernelSpec:
+    hidden = [Path(path) for path in settings["hidden"]]
+    command = [
+        # A kernel that knows its parent stops when it cannot see it, as behind walls.
+        *("env", "-u", "JPY_PARENT_PID"),
+        *walls(settings["level"], folder, hidden, settings["network"]),
+        *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
+        "--HistoryManager.enabled=False",
+    ]
+    # By message: a signal would reach the walls, not the kernel behind them.
+    return KernelSpec(argv=command, display_name="graded", interrupt_mode="message")
+
+
 class WatchedKernel(RunningKernel):
     """nbval's kernel, behind walls, and stopped when it exceeds a limit."""
 
@@ -67,18 +80,8 @@ class WatchedKernel(RunningKernel):
         self.settings, self.folder, self.end = settings, folder, end
         self._waiting, self._printed, self._patience = [], 0, float("inf")
         self._next_look = 0.0
-        hidden = [Path(path) for path in settings["hidden"]]
-        command = [
-            # A kernel that knows its parent stops when it cannot see it, as behind walls.
-            *("env", "-u", "JPY_PARENT_PID"),
-            *walls(settings["level"], folder, hidden, settings["network"]),
-            *(sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"),
-            "--HistoryManager.enabled=False",
-        ]
-        # By message: a signal would reach the walls, not the kernel behind them.
-        spec = KernelSpec(argv=command, display_name="graded", interrupt_mode="message")
         self.km = KernelManager(
-            kernel_spec_manager=_OneKernel(spec),
+            kernel_spec_manager=_OneKernel(_kernel_behind_walls(settings, folder)),
             # Sockets are files: they pass a wall around the network, and never collide.
             transport="ipc",
             connection_file=str(folder / f".{secrets.token_hex(4)}"),
@@ -259,25 +262,30 @@ class Grader:
         kernel, grading = item.parent.kernel, item.cell.metadata.get("grading")
         if not kernel.is_alive():
             raise StoppedError("not run: the kernel had died")
-        if not grading:
-            result = yield
+        if grading:
+            self._prepare_check(kernel)
+        objection = ""
+        try:
+            yield
             self._expect_success(item)
-            return result
+        finally:
+            if grading:
+                objection = self._end_check(kernel, grading.step)
+        if objection:
+            raise StoppedError(objection)
+
+    def _prepare_check(self, kernel: WatchedKernel) -> None:
+        """Give the check its tools, and make sure that it can fail."""
         if replaced := json.loads(kernel.ask(f"{GUARD}.before_check()")):
             self.tell(replaced=replaced)
         self._expect_failure(kernel)
-        objection = ""
-        try:
-            result = yield
-            self._expect_success(item)
-        finally:
-            if grading.step == self.settings["last_step"]:
-                objection = self._count_accuracy(kernel)
-            with suppress(StoppedError):
-                kernel.ask(f"{GUARD}.after_check()")
-        if objection:
-            raise StoppedError(objection)
-        return result
+
+    def _end_check(self, kernel: WatchedKernel, step: int) -> str:
+        """Count the accuracy after the last check; return what speaks against the notebook's."""
+        objection = self._count_accuracy(kernel) if step == self.settings["last_step"] else ""
+        with suppress(StoppedError):
+            kernel.ask(f"{GUARD}.after_check()")
+        return objection
 
     def _revive(self, notebook: _GradedNotebook) -> None:
         """Start a new kernel in place of a dead one and run again what had passed."""

@@ -4,12 +4,15 @@ nbconvert finds the exporter by its entry point: `jupyter nbconvert --to report 
 """
 
 import re
+from collections.abc import Callable, Iterator
 from copy import copy
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import bleach
+from bleach.css_sanitizer import CSSSanitizer
 from bs4 import BeautifulSoup, Tag
 from jinja2 import pass_context
 from jinja2.runtime import Context
@@ -27,16 +30,20 @@ from traitlets.config import Config
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
 
 # What a notebook's own HTML may bring along: other elements go, and some with their text.
-KEPT = re.compile(
-    "a|abbr|b|blockquote|br|caption|code|d[dlt]|del|details|div|em|fig(caption|ure)|h[1-6r]|i|img|"
-    "ins|kbd|li|mark|[ou]l|p|pre|q|s|samp|section|small|span|strong|su[bp]|summary|u|var|"
-    "table|tbody|t[dhr]|tfoot|thead"
-)
+KEPT = {
+    *("a", "abbr", "b", "code", "del", "em", "i", "ins", "kbd", "mark", "q", "s", "samp", "small"),
+    *("span", "strong", "sub", "sup", "u", "var", "br", "hr", "img", "p", "pre", "div", "section"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "blockquote"),
+    *("figure", "figcaption", "details", "summary"),
+    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
+}
 DROPPED = ["script", "style", "template", "iframe", "object", "embed", "audio", "video", "title"]
 KEPT_ATTRIBUTES = {
     *("class", "href", "id", "title", "open", "start", "src", "alt", "width", "height"),
     *("style", "colspan", "rowspan", "scope"),
 }
+# Alignment is the one style that Markdown's tables need.
+KEPT_STYLES = CSSSanitizer(allowed_css_properties=["text-align"])
 
 
 class ReportError(ConversionException):
@@ -122,9 +129,14 @@ class ReportExporter(HTMLExporter):
         super()._init_preprocessors()
         self.register_preprocessor(FindProblems, enabled=True)
 
+    def default_filters(self) -> Iterator[tuple[str, Callable]]:
+        """Those of nbconvert for HTML, and `sanitise` for HTML that a notebook shows."""
+        yield from super().default_filters()
+        yield "sanitise", sanitise
+
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
-        """Turn Markdown into HTML with its formulas marked, for `_set_formulas`."""
+        """Turn Markdown into clean HTML with its formulas marked, for `_set_formulas`."""
         renderer = MathRenderer(
             escape=False,
             attachments=context.get("cell", {}).get("attachments", {}),
@@ -132,7 +144,7 @@ class ReportExporter(HTMLExporter):
             path=context.get("resources", {}).get("metadata", {}).get("path", ""),
             exclude_anchor_links=True,
         )
-        return MarkdownWithMath(renderer=renderer).render(source)
+        return sanitise(MarkdownWithMath(renderer=renderer).render(source))
 
     def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
         resources = super()._init_resources(resources)
@@ -154,7 +166,6 @@ class ReportExporter(HTMLExporter):
         """
         html, resources = super().from_notebook_node(nb, resources, **kw)
         page = BeautifulSoup(html, "html.parser")
-        _clean(page.main)
         _set_formulas(page)
         _label_tables(page)
         for code in page.select(".highlight pre, .text pre"):
@@ -168,23 +179,30 @@ class ReportExporter(HTMLExporter):
         return str(page), resources
 
 
-def _clean(content: Tag) -> None:
-    """Drop what the notebook's own HTML may not bring along, so that nothing runs or loads."""
+def sanitise(html: str) -> str:
+    """HTML of a notebook's own without what runs, loads, or ends more than it began."""
+    content = BeautifulSoup(html, "html.parser")
     for element in content.find_all(DROPPED):
         element.decompose()
-    for element in content.find_all(True):
-        if not KEPT.fullmatch(element.name):
-            element.unwrap()
-            continue
-        for name in element.attrs.keys() - KEPT_ATTRIBUTES:
-            del element[name]
-        # Alignment is the one style that Markdown's tables need.
-        if "style" in element.attrs and not re.fullmatch(r"text-align: ?\w+;?", element["style"]):
-            del element["style"]
-        if not re.match(r"(?i)https?:|mailto:|#|[^:]*$", element.get("href", "").strip()):
-            del element["href"]
-        if element.name == "img" and not element.get("src", "").startswith("data:image/"):
-            element.replace_with(f"[picture not embedded: {element.get('src', '')}]")
+    html = bleach.clean(
+        str(content),
+        tags=KEPT,
+        attributes=_may_stay,
+        protocols=["http", "https", "mailto", "data"],
+        strip=True,
+        css_sanitizer=KEPT_STYLES,
+    )
+    content = BeautifulSoup(html, "html.parser")
+    for picture in content.find_all("img"):
+        if not picture.get("src", "").startswith("data:image/"):
+            picture.replace_with(f"[picture not embedded: {picture.get('src', '')}]")
+    return str(content)
+
+
+def _may_stay(element: str, attribute: str, value: str) -> bool:
+    if attribute == "href":  # `data:` is for pictures, not for links
+        return re.match(r"(?i)https?:|mailto:|#|[^:]*$", unescape(value).strip()) is not None
+    return attribute in KEPT_ATTRIBUTES
 
 
 def _set_formulas(page: BeautifulSoup) -> None:
@@ -258,7 +276,7 @@ def _add_fact(page: BeautifulSoup, facts: Tag, name: str, html: str) -> None:
 
 def _order_headings(page: BeautifulSoup) -> None:
     """Leave one `h1` and no gap between levels, give each an anchor, list them as contents."""
-    contents, level, anchors = page.new_tag("ol"), 1, set()
+    headings, level, anchors = [], 1, set()
     for heading in page.main.find_all(["h1", "h2", "h3", "h4", "h5", "h6"]):
         if not heading.get_text(strip=True):
             heading.unwrap()
@@ -271,22 +289,32 @@ def _order_headings(page: BeautifulSoup) -> None:
             anchor += "-"
         anchors.add(anchor)
         heading["id"] = anchor
-        if level > 3:
-            continue
-        entry = page.new_tag("li")
-        link = page.new_tag("a", attrs={"href": f"#{quote(anchor)}"})
-        link.extend(copy(part) for part in heading.contents)
-        for inner in link.find_all("a"):
-            inner.unwrap()
-        entry.append(link)
-        if level == 2 or not contents.contents:
-            contents.append(entry)
-        else:
-            last = contents.contents[-1]
-            if last.ol is None:
-                last.append(page.new_tag("ol"))
-            last.ol.append(entry)
-    if contents.contents:
-        page.nav.append(contents)
-    else:
+        headings.append(heading)
+    _list_contents(page, headings)
+
+
+def _list_contents(page: BeautifulSoup, headings: list[Tag]) -> None:
+    """Link to the headings, which are in order, two levels deep."""
+    if not headings:
         page.nav.decompose()
+        return
+    contents = page.new_tag("ol")
+    page.nav.append(contents)
+    for heading in headings:
+        if heading.name == "h2":  # as the first one always is
+            contents.append(_entry(page, heading))
+        elif heading.name == "h3":
+            section = contents.contents[-1]
+            if section.ol is None:
+                section.append(page.new_tag("ol"))
+            section.ol.append(_entry(page, heading))
+
+
+def _entry(page: BeautifulSoup, heading: Tag) -> Tag:
+    entry = page.new_tag("li")
+    link = page.new_tag("a", attrs={"href": f"#{quote(heading['id'])}"})
+    link.extend(copy(part) for part in heading.contents)
+    for inner in link.find_all("a"):
+        inner.unwrap()
+    entry.append(link)
+    return entry
