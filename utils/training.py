@@ -34,7 +34,7 @@ class History:
         train_accuracy: fraction of the training images right, counted batch by batch just before
             each step: early batches count with the weights they met.
         test_accuracy: fraction of the test images right, after the epoch.
-        average_accuracy: the same with the running mean of the weights.
+        average_accuracy: the same with the averaged weights.
         seconds: wall time of the epoch, the test images included.
         interrupted: whether an interrupt ended the run before `num_epochs`.
         diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
