@@ -100,7 +100,7 @@ try: time.sleep(60)
 except KeyboardInterrupt: pass
 {DOUBLE}"""),
         FULL,
-        "code cell 4: ran longer than 2 s",
+        "code cell 4: ran longer than 3 s",
     ),
     "three errors": (three_errors(), [0, 0, 0], "code cell 2: SyntaxError"),
     "empty": ("", [0, 0, 0], "the file is empty"),

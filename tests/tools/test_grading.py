@@ -68,7 +68,7 @@ def graded(small, tmp_path_factory):
         text = content if isinstance(content, str) else nbformat.writes(content)
         text = text.replace("@FOLDER@", str(folder)).replace("@OUT@", str(out))
         file.write_text(text, encoding="utf-8")
-    limits = ["--cell-seconds", "2", "--seconds", "60", "--memory", "1"]
+    limits = ["--cell-seconds", "3", "--seconds", "60", "--memory", "1"]
     result = grade(folder, out, "--notebook", str(small), "-n", "2", "--no-network", *limits)
     return folder, out, result.stderr
 
@@ -89,12 +89,12 @@ def test_every_submission_has_its_row(graded, name):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("endless loop", "ran longer than 2 s"),
-        ("endless loop that ignores interrupts 🎉", "ran longer than 2 s"),
+        ("endless loop", "ran longer than 3 s"),
+        ("endless loop that ignores interrupts 🎉", "ran longer than 3 s"),
         # Whichever limit it hits first; a flood of messages also fills the memory.
         ("endless output", "showed more than 10 MiB|MemoryError"),
         ("memory hunger", "MemoryError|used more than 1 GiB"),
-        ("memory hunger in many processes", "used more than 1 GiB|ran longer than 2 s"),
+        ("memory hunger in many processes", "used more than 1 GiB|ran longer than 3 s"),
         ("sys.exit", "SystemExit"),
         ("killed kernel", "the kernel ended"),
         ("os._exit", "the kernel ended"),
