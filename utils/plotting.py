@@ -71,7 +71,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     texts = [[write(value) for value in row] for row in rows]
     rule = []
     for column in zip(*texts, strict=True):
-        numbers = all(text[:1] in {*"+-0123456789"} for text in column)
+        numbers = all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in column)
         rule.append("--:" if numbers else ":--")
     lines = [columns, rule or [":--"] * len(columns), *texts]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
@@ -136,9 +136,10 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
     figure = DescribedFigure(3.1, title, source, finding)
     left, middle, right = figure.subfigures(1, 3)
     _show_image(left.subplots(), image, f"the image, {tuple(image.shape)}")
+    word = "patch " if per_side < 4 else ""  # as there is room
     for number, patch in enumerate(patches):
         axes = middle.add_subplot(per_side, per_side, number + 1)
-        _show_image(axes, patch.reshape(size, size), f"patch {number}")
+        _show_image(axes, patch.reshape(size, size), f"{word}{number}")
     _show_image(right.subplots(), rebuilt, "put back together")
     return figure
 

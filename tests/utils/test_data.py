@@ -216,13 +216,6 @@ class TestWhereTheDataComesFrom:
         assert [warning.filename for warning in warned] == [__file__]
         assert len(mirror.served) == 4
 
-    def test_and_before_another_folder_is_used(self, monkeypatch, tmp_path):
-        write_files(data.DATA_FOLDER)
-        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
-        with pytest.warns(UserWarning, match="no such folder, but .* Trying .*data") as warned:
-            assert load_fashion_mnist(8)[0].source == REAL
-        assert len(warned) == 1
-
     def test_the_warning_of_the_stand_in_then_does_not_repeat_it(self, monkeypatch, tmp_path):
         monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
         with pytest.warns(UserWarning, match="Fashion-MNIST") as warned:
@@ -233,32 +226,28 @@ class TestWhereTheDataComesFrom:
         assert "no such folder" not in second
         assert "STAND-IN" in second
 
-    def test_a_file_in_place_of_the_named_folder_is_no_data(self, monkeypatch, tmp_path):
+    @pytest.mark.parametrize(
+        "named", ["file", "photographs", "~nobody-of-this-name/data", "no such folder"]
+    )
+    def test_what_holds_no_data_is_named_before_another_folder_is_used(
+        self, monkeypatch, tmp_path, named
+    ):
+        (tmp_path / "file").touch()
+        (tmp_path / "photographs" / "raw").mkdir(parents=True)
+        (tmp_path / "photographs" / "raw" / "photographs.zip").touch()
         write_files(data.DATA_FOLDER)
-        file = write_files(tmp_path) / "train-images-idx3-ubyte"
-        monkeypatch.setenv("FASHION_MNIST_ROOT", str(file))
-        with pytest.warns(UserWarning, match=f"names {file}, but .* should name the folder"):
-            load_fashion_mnist(8)
-
-    def test_files_that_have_nothing_to_do_with_it_are_no_data(self, monkeypatch, tmp_path):
-        (tmp_path / "raw").mkdir()
-        (tmp_path / "raw" / "photographs.zip").touch()
-        write_files(data.DATA_FOLDER)
-        monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path))
-        with pytest.warns(UserWarning, match="no Fashion-MNIST is there"):
-            load_fashion_mnist(8)
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", named)
+        message = f"{named}, but no Fashion-MNIST .* should name the folder .* Trying .*data"
+        with pytest.warns(UserWarning, match=message) as warned:
+            assert load_fashion_mnist(8)[0].source == REAL
+        assert len(warned) == 1
 
     def test_an_empty_name_is_none(self, monkeypatch):
         monkeypatch.setenv("FASHION_MNIST_ROOT", "")
         with pytest.warns(UserWarning, match="STAND-IN") as warned:
             load_fashion_mnist(8)
         assert len(warned) == 1
-
-    def test_the_home_of_nobody_is_a_folder_without_data(self, monkeypatch):
-        monkeypatch.setenv("FASHION_MNIST_ROOT", "~nobody-of-this-name/data")
-        write_files(data.DATA_FOLDER)
-        with pytest.warns(UserWarning, match="~nobody-of-this-name/data, but no Fashion-MNIST"):
-            assert load_fashion_mnist(8)[0].source == REAL
 
     def test_then_the_data_folder_of_the_repository(self, monkeypatch):
         write_files(data.DATA_FOLDER)
@@ -274,15 +263,11 @@ class TestWhereTheDataComesFrom:
         assert sorted(os.listdir(data.DATA_FOLDER / data.RAW)) == sorted(data.FILES)
 
     def test_and_last_the_stand_in_with_a_warning_that_says_why(self):
-        with pytest.warns(UserWarning, match="STAND-IN.*no data in .*data.*no network"):
+        with pytest.warns(UserWarning, match="STAND-IN.*no data in .*data.*no network") as warned:
             training, test = load_fashion_mnist(8)
+        assert warned[0].filename == __file__  # the line that loads
         assert training.source == test.source == STAND_IN
         assert (training.num_images, test.num_images) == (NUM_TRAIN, NUM_TEST)
-
-    def test_the_warning_points_at_the_line_that_loads(self):
-        with pytest.warns(UserWarning, match="STAND-IN") as warned:
-            load_fashion_mnist(8)
-        assert warned[0].filename == __file__
 
     def test_a_data_folder_that_cannot_be_written_leads_to_the_stand_in(self, monkeypatch):
         def read_only(*_, **__):
@@ -343,78 +328,64 @@ class TestArchives:
         (raw / "t10k-labels-idx1-ubyte.gz").rename(raw / "t10k-labels-idx1-ubyte")
         assert load_fashion_mnist(8)[0].source == REAL
 
-    @pytest.mark.parametrize(
-        ("spoil", "problem"),
-        [
-            (lambda archive: archive[: len(archive) // 2], "is truncated: [0-9,]+ of the 3"),
-            (lambda archive: b"", "is truncated: 0 of"),
-            (lambda archive: archive[:-8] + b"\0" * 8, "is a corrupted archive"),
-            (lambda archive: archive[:12] + b"\xff" * 9 + archive[21:], "is a corrupted archive"),
-            (lambda archive: gzip.compress(gzip.decompress(archive) + b"x"), "is corrupted"),
-            (lambda archive: b"<!DOCTYPE html>", "has the magic number 0x3c21444f"),
-        ],
-    )
-    def test_a_bad_archive_is_named_with_its_problem(self, spoil, problem):
-        archive = write_archives(data.DATA_FOLDER) / "train-images-idx3-ubyte.gz"
-        archive.write_bytes(spoil(archive.read_bytes()))
-        with pytest.raises(DataError, match=f"{archive} {problem}.*Put the four official files"):
-            load_fashion_mnist(8)
-
     def test_an_archive_that_unpacks_without_end_does_not_fill_the_memory(self, monkeypatch):
         unpacked, sha256 = [], hashlib.sha256
         monkeypatch.setattr(data.hashlib, "sha256", lambda c: unpacked.append(len(c)) or sha256(c))
+        monkeypatch.setattr(data, "MAX_BYTES", 10**5)
         archive = write_archives(data.DATA_FOLDER) / "train-images-idx3-ubyte.gz"
         archive.write_bytes(gzip.compress(gzip.decompress(archive.read_bytes()) + bytes(10**6)))
-        with pytest.raises(DataError, match="is corrupted"):
+        with pytest.raises(DataError, match="100,000 bytes"):
             load_fashion_mnist(8)
-        assert unpacked == [16 + NUM_TRAIN * 28 * 28 + 1]
+        assert unpacked == [10**5]
+
+
+DAMAGES = {
+    "cut short": lambda content: content[:-5],
+    "empty": lambda content: b"",
+    "one bit": lambda content: content[:-1] + bytes([content[-1] ^ 1]),
+    "one byte more": lambda content: content + b"x",
+    "another kind of file": lambda content: b"<!DOCTYPE html>",
+    "no archive after all": lambda content: b"\x1f\x8b" + content,
+    "another archive": lambda content: gzip.compress(b"something else"),
+    "archive cut short": lambda content: gzip.compress(content)[:-99],
+    "archive overwritten": lambda content: gzip.compress(content)[:12] + b"\xff" * 99,
+    "archive of one byte more": lambda content: gzip.compress(content + b"x"),
+}
 
 
 class TestBadData:
-    @pytest.mark.parametrize(
-        ("spoil", "problem"),
-        [
-            (lambda content: content[:-5], "is truncated"),
-            (lambda content: b"", "is truncated: 0 of"),
-            (lambda content: content[:-1] + bytes([content[-1] ^ 1]), "is corrupted"),
-            (lambda content: content + b"x", "is corrupted"),
-            (lambda content: b"\0\0\x08\x02" + content[4:], "magic number 0x00000802"),
-            (lambda content: b"\x1f\x8b" + content, "is a corrupted archive"),
-        ],
-    )
+    @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+    @pytest.mark.parametrize("suffix", ["", ".gz"])
     @pytest.mark.parametrize("name", ["train-images-idx3-ubyte", "t10k-labels-idx1-ubyte"])
-    def test_a_bad_file_is_named_with_its_problem_and_the_remedy(self, name, spoil, problem):
+    def test_a_bad_file_is_named_with_its_problem_and_the_remedy(self, name, suffix, damage):
         file = write_files(data.DATA_FOLDER) / name
-        file.write_bytes(spoil(file.read_bytes()))
-        with pytest.raises(DataError, match=f"{name} .*{problem}.*Put the four official files"):
+        bad = file.rename(file.with_name(name + suffix))
+        bad.write_bytes(damage(bad.read_bytes()))
+        message = (
+            rf"{bad} \([0-9,]+ bytes\) is truncated, damaged or another .*Put the four official"
+        )
+        with pytest.raises(DataError, match=message):
             load_fashion_mnist(8)
 
     @pytest.mark.parametrize("suffix", ["", ".gz"])
     @pytest.mark.parametrize(
-        ("put", "problem"),
+        "put",
         [
-            (lambda path: os.mkfifo(path), "is a FIFO, socket or device, not a file"),
-            (lambda path: path.symlink_to(os.devnull), "is a FIFO, socket or device, not a file"),
-            (os.mkdir, "is a folder, not a file"),
-            (lambda path: path.symlink_to("nowhere"), "is a dangling symbolic link"),
-            (lambda path: path.symlink_to(path.name), "is a dangling symbolic link"),
+            os.mkfifo,
+            lambda path: path.symlink_to(os.devnull),
+            os.mkdir,
+            lambda path: path.symlink_to("nowhere"),
+            lambda path: path.symlink_to(path.name),
         ],
+        ids=["FIFO", "device", "folder", "dangling link", "link to itself"],
     )
-    def test_what_is_no_file_is_named_as_what_it_is(self, put, problem, suffix):
+    def test_what_is_no_file_is_not_read(self, put, suffix):
         file = write_files(data.DATA_FOLDER) / "train-labels-idx1-ubyte"
         file.unlink()
         put(file.with_name(file.name + suffix))
-        with pytest.raises(DataError, match=f"{file}{suffix} {problem}. Put the four"):
+        message = f"{file}{suffix} is a folder, a broken link or a device. Put the four"
+        with pytest.raises(DataError, match=message):
             load_fashion_mnist(8)
-
-    def test_a_socket_too(self, monkeypatch):
-        raw = write_files(data.DATA_FOLDER)
-        (raw / "train-labels-idx1-ubyte").unlink()
-        monkeypatch.chdir(raw)  # the address of a socket may not be long
-        with socket.socket(socket.AF_UNIX) as listener:
-            listener.bind("train-labels-idx1-ubyte")
-            with pytest.raises(DataError, match="ubyte is a FIFO, socket or device, not a file"):
-                load_fashion_mnist(8)
 
     @pytest.mark.parametrize("name", official_files())
     def test_a_missing_one_of_the_four_is_named(self, name):
@@ -439,7 +410,7 @@ class TestBadData:
         ):
             load_fashion_mnist(8)
 
-    @pytest.mark.parametrize("method", ["read_bytes", "exists"])
+    @pytest.mark.parametrize("method", ["read_bytes", "is_file"])
     def test_an_unreadable_file_is_named(self, monkeypatch, method):
         def refuse(path):
             raise PermissionError(errno.EACCES, "Permission denied", str(path))
@@ -470,23 +441,18 @@ class TestDownload:
         assert raw.stat().st_mode & 0o777 == 0o755
         assert {file.stat().st_mode & 0o777 for file in raw.iterdir()} == {0o644}
 
-    def test_a_full_disk_is_an_error_and_leaves_nothing(self, monkeypatch):
-        def full(*_):
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        set_mirror(monkeypatch)
-        monkeypatch.setattr(Path, "write_bytes", full)
-        with pytest.raises(DataError, match=r"The disk is full, but no data in .*55 MB"):
-            load_fashion_mnist(8)
-        assert self.nothing_is_left()
-
-    def test_a_disk_that_is_full_before_the_download_starts_is_an_error(self, monkeypatch):
+    @pytest.mark.parametrize(
+        ("where", "name"), [(Path, "write_bytes"), (data.tempfile, "TemporaryDirectory")]
+    )
+    def test_a_full_disk_leads_to_the_stand_in_and_leaves_nothing(self, monkeypatch, where, name):
         def full(*_, **__):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        monkeypatch.setattr(data.tempfile, "TemporaryDirectory", full)
-        with pytest.raises(DataError, match="The disk is full"):
+        set_mirror(monkeypatch)
+        monkeypatch.setattr(where, name, full)
+        with pytest.warns(UserWarning, match=r"STAND-IN.*No space left on device"):
             load_fashion_mnist(8)
+        assert self.nothing_is_left()
 
     @pytest.mark.parametrize("error", [URLError("no mirror"), TimeoutError("timed out")])
     def test_a_failure_half_way_leads_to_the_stand_in_and_leaves_nothing(self, monkeypatch, error):
@@ -612,9 +578,7 @@ class TestDownloadFromAServer:
             (lambda handler: handler.wfile.write(b"hello\r\n\r\n"), "hello"),
             (lambda handler: None, "closed connection without response"),
             (lambda handler: send(handler, archive_of(handler)[:-99], 10**6), "is truncated"),
-            (lambda handler: send(handler, b""), "ubyte.gz is truncated: 0 of"),
-            (lambda handler: send(handler, b"<!DOCTYPE html>"), "magic number 0x3c21444f"),
-            (lambda handler: send(handler, b"\x1f\x8b" + bytes(99)), "is a corrupted archive"),
+            (lambda handler: send(handler, b"<!DOCTYPE html>"), r"ubyte.gz \(15 bytes\) is trunc"),
         ],
     )
     def test_a_bad_answer_leads_to_the_stand_in_with_the_reason(self, serve, answer, reason):
@@ -643,7 +607,7 @@ class TestDownloadFromAServer:
                 handler.close_connection = True
 
         serve(flood)
-        with pytest.warns(UserWarning, match="STAND-IN.*magic number 0x78787878"):
+        with pytest.warns(UserWarning, match="STAND-IN.*another file"):
             load_fashion_mnist(8)
         assert len(sent) < 100
 

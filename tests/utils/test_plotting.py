@@ -3,7 +3,7 @@
 import base64
 import io
 import sys
-from itertools import combinations
+from itertools import combinations, product
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -18,12 +18,28 @@ from utils import plotting
 from utils.training import History
 
 NAMES = [f"class {number}" for number in range(10)]
+STAGES = {
+    "images": (512, 28, 28),
+    "patchify": (512, 16, 49),
+    "stem": (512, 16, 64),
+    "MLP 1:\nbetween patches": (512, 16, 64),
+    "MLP 2:\nwithin a patch": (512, 16, 64),
+    "mean": (512, 64),
+    "classifier": (512, 10),
+}
 
 
 def history(epochs, source="Fashion-MNIST"):
     values = [0.7 + 0.01 * epoch for epoch in range(epochs)]
     data = SimpleNamespace(source=source, num_images=60_000)
-    return History(5, data, (), [0.5] * 4 * epochs, values, values, values, values, values)
+    return History(5, data, (), [0.5] * 4 * epochs, *(list(values) for _ in range(5)))
+
+
+def swept(accuracy, diverged_at=None):
+    run = history(0 if diverged_at else 3)
+    run.test_accuracy[-1:] = [] if diverged_at else [accuracy]
+    run.diverged_at = diverged_at
+    return run
 
 
 def texts(figure):
@@ -40,20 +56,6 @@ def test_a_history_can_be_drawn_after_any_number_of_epochs(epochs):
     assert "nats per image" in words
 
 
-def test_every_figure_says_when_it_shows_the_stand_in():
-    images = torch.zeros(4, 28, 28, dtype=torch.uint8)
-    drawn = [
-        plotting.plot_images(images, ["a", "b", "c", "d"], 2, "title", "stand-in"),
-        plotting.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
-        plotting.plot_history(history(2, "stand-in")),
-        plotting.plot_class_accuracy(torch.rand(10), NAMES, "stand-in"),
-        plotting.plot_confusion(torch.eye(10).long(), NAMES, "stand-in"),
-    ]
-    for figure in drawn:
-        assert "STAND-IN" in texts(figure)
-    assert "STAND-IN" not in texts(plotting.plot_history(history(2)))
-
-
 @pytest.fixture
 def every_figure():
     images = torch.zeros(20, 28, 28, dtype=torch.uint8)
@@ -67,6 +69,8 @@ def every_figure():
         plotting.plot_history(history(3, "stand-in")),
         plotting.plot_class_accuracy(torch.linspace(0.5, 0.95, 10), NAMES, "stand-in"),
         plotting.plot_confusion(confusion, NAMES, "stand-in"),
+        plotting.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": {0.1: swept(0, 4)}}, "stand-in"),
+        plotting.plot_network(STAGES),
     ]
 
 
@@ -76,14 +80,19 @@ def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
         "Pictures in rows of 5, 1 in all: bag?, label: shirt.",
         "cut into 4 patches of 14 x 14 pixels, 2 in a row; put back together, it equals",
         "empty line charts",
-        "from 70.0% to 72.0% on the test images, where it was highest after epoch 3, 72.0%; and "
-        "from 70.0% to 72.0% on the test images with the moving average (EMA)",
+        "from 70.0% to 72.0% on the test images, highest after epoch 3, 72.0%; and with the moving "
+        "average (EMA) of the weights from 70.0% to 72.0% on the test images.",
         "from class 9, the easiest, to class 0, the hardest: class 9 95.0%",
         "right, are 79.8% of the images. The most frequent mistake takes class 6 for class 0: 40",
+        "Adam: 86.0% at 0.01, mean loss at 0.01 from 0.700 to 0.720 nats. SGD: diverged at step 4",
+        "images (b, 28, 28), then patchify (b, 16, 49), then stem (b, 16, 64), then MLP 1: between "
+        "patches (b, 16, 64), then MLP 2: within a patch (b, 16, 64), then mean (b, 64), then",
     ]
     for figure, finding in zip(every_figure, found, strict=True):
         assert finding in figure.alt
-        assert "STAND-IN" in figure.alt
+        shows_images = not figure.alt.startswith("The network")
+        assert ("STAND-IN" in figure.alt) == ("STAND-IN" in texts(figure)) == shows_images
+    assert "STAND-IN" not in texts(plotting.plot_history(history(2)))
 
 
 def test_no_text_is_smaller_than_9_points_and_all_of_it_is_inside(every_figure):
@@ -121,24 +130,17 @@ def test_the_labels_of_the_curves_touch_neither_each_other_nor_the_axes(ends):
     assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.corners())
 
 
-def swept(accuracy, diverged_at=None):
-    run = history(0 if diverged_at else 3)
-    run.test_accuracy[-1:] = [] if diverged_at else [accuracy]
-    run.diverged_at = diverged_at
-    return run
-
-
 def test_the_sweep_says_what_each_rate_reached_and_which_one_was_best():
     sweep = {
         "Adam": {0.003: swept(0.84), 0.01: swept(0.86)},
         "SGD": {0.1: swept(0.81), 0.4: swept(0.79)},
     }
     figure = plotting.plot_sweep(sweep, "Fashion-MNIST")
-    assert "Adam: 84.0% at 0.003, 86.0% at 0.01; its mean loss at 0.01 went from" in figure.alt
-    assert "SGD: 81.0% at 0.1, 79.0% at 0.4; its mean loss at 0.1 went from" in figure.alt
+    assert "Adam: 84.0% at 0.003, 86.0% at 0.01, mean loss at 0.01 from 0.700 to" in figure.alt
+    assert "SGD: 81.0% at 0.1, 79.0% at 0.4, mean loss at 0.1 from 0.700 to" in figure.alt
     words = texts(figure)
-    assert "Adam, rate 0.01" in words
-    assert "SGD, rate 0.1" in words
+    assert "Adam, best at 0.01" in words
+    assert "SGD, best at 0.1" in words
     assert "diverged" not in words + figure.alt
 
 
@@ -147,9 +149,93 @@ def test_a_run_that_diverged_is_drawn_and_named(best):
     sgd = {0.1: swept(best) if best else swept(0, 40), 0.4: swept(0, 80)}
     figure = plotting.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": sgd}, "Fashion-MNIST")
     assert "diverged at step 80 at 0.4" in figure.alt
-    assert "cross: diverged" in texts(figure)
+    assert "SGD, diverged" in texts(figure)
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     assert sum(len(line.get_xdata()) for line in crosses) == (1 if best else 2)
+
+
+def boxes_of(figure):
+    """Where each text of the drawn figure stands; ticks out of sight have none."""
+    figure.savefig(io.BytesIO(), format="png")
+    shown = [*figure.texts, *(text for legend in figure.legends for text in legend.texts)]
+    for axes in figure.axes:
+        shown += axes.texts
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            low, high = sorted(axis.get_view_interval())
+            ticks = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            shown += [axis.label, *(label for place, label in ticks if low <= place <= high)]
+        shown.append(axes.title)
+    return [text.get_window_extent() for text in shown if text.get_text().strip()]
+
+
+def touching(boxes):
+    return [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+@pytest.mark.parametrize("failed", [{}, {0.1: 40}, {0.01: 7, 0.1: 40, 0.4: 80}])
+def test_no_label_of_the_sweep_touches_another_or_an_axis(failed):
+    sweep = {
+        name: {rate: swept(0.8 + rate / 10, failed.get(rate)) for rate in rates}
+        for name, rates in {"Adam": (0.003, 0.01, 0.03), "SGD": (0.1, 0.2, 0.4)}.items()
+    }
+    figure = plotting.plot_sweep(sweep, "stand-in")
+    assert not touching(boxes_of(figure))
+    (legend,) = figure.legends
+    outside = [*figure.legends, figure._suptitle]
+    outside += [axes.xaxis.label for axes in figure.axes] + [
+        axes.yaxis.label for axes in figure.axes
+    ]
+    for axes, artist in product(figure.axes, outside):
+        assert not axes.get_window_extent().overlaps(artist.get_window_extent())
+    assert figure.bbox.containsx(legend.get_window_extent().x0)
+    assert figure.bbox.containsx(legend.get_window_extent().x1)
+
+
+def arrows_of(figure):
+    """Where each arrow of the network stands."""
+    notes = figure.findobj(mpl.text.Annotation)
+    return [note.arrow_patch.get_window_extent() for note in notes]
+
+
+def test_the_network_is_a_box_for_every_step_and_a_shape_at_every_arrow():
+    figure = plotting.plot_network(STAGES)
+    words = texts(figure).split()
+    assert {"images", "patchify", "stem", "MLP", "mean", "classifier"} <= set(words)
+    shapes = [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("(")]
+    assert shapes == ["(b, 28, 28)", "(b, 16, 49)", *["(b, 16, 64)"] * 3, "(b, 64)", "(b, 10)"]
+    assert len(figure.axes[0].patches) == 6
+    assert len(arrows_of(figure)) == 7
+
+
+def test_nothing_in_the_network_overlaps():
+    figure = plotting.plot_network(STAGES)
+    assert figure.get_size_inches()[0] == 8
+    assert not touching(boxes_of(figure))
+    steps = [patch.get_window_extent() for patch in figure.axes[0].patches]
+    assert not touching(steps + arrows_of(figure))
+    for text in boxes_of(figure):
+        around = [step for step in steps if step.overlaps(text)]
+        assert all(step.contains(*corner) for step in around for corner in text.corners())
+        assert not any(arrow.overlaps(text) for arrow in arrows_of(figure))
+
+
+def test_a_table_aligns_numbers_and_escapes_bars():
+    rows = [["a|b", 60_000, "\N{MINUS SIGN}1.5 %", True], ["c", -7, "+3", None]]
+    assert plotting.table(["name", "images", "change", "x"], rows).data.splitlines() == [
+        "| name | images | change | x |",
+        "| :-- | --: | --: | :-- |",
+        "| a\\|b | 60,000 | \N{MINUS SIGN}1.5 % | True |",
+        "| c | -7 | +3 | None |",
+    ]
+    assert plotting.table(["a", "b"], []).data == "| a | b |\n| :-- | :-- |"
+
+
+def test_a_matplotlibrc_of_the_user_changes_nothing():
+    with mpl.rc_context({"font.size": 30, "savefig.dpi": 7, "lines.marker": "x"}):
+        plotting.use_style()
+        assert mpl.rcParams["font.size"] == 10.5
+        assert mpl.rcParams["savefig.dpi"] == "figure"
+        assert mpl.rcParams["lines.marker"] == "None"
 
 
 def test_figures_reach_the_notebook_sharp_and_with_their_words(monkeypatch):
@@ -207,12 +293,12 @@ def test_in_a_notebook_one_figure_and_one_text_are_updated_in_place(live):
 
 def test_the_progress_gives_speed_and_time_left(live):
     live, clock, shown = live
-    clock[0] += 2.0  # half of the first epoch: 2 s are left of it, and four epochs of 4 s
+    clock[0] += 2.0  # half of the first of five epochs
     live.on_step(history(0), 30_000, 60_000)
-    assert (
-        shown[1][-1]["text/plain"]
-        == f"epoch 1: {'█' * 10}{'░' * 10}  50%, 15,000 images/s, 18 s left"
-    )
+    progress = shown[1][-1]["text/plain"]
+    assert progress.startswith("epoch 1:  10%|█")
+    assert progress.endswith("| 30.0k/300k [00:02<00:18, 15.0k images/s]")
+    assert len(progress) == 79
 
 
 def test_the_progress_is_updated_at_most_every_fifth_of_a_second(live):
@@ -232,9 +318,9 @@ def test_a_terminal_gets_the_progress_in_one_line_that_is_overwritten(monkeypatc
     live.on_step(history(0), 512, 60_000)
     live.on_epoch(history(1))
     progress, epoch = terminal.getvalue().split("\r")[1:]
-    assert progress.startswith("epoch 1: ░")
+    assert progress.startswith("epoch 1:   0%|")
     assert epoch.startswith("epoch 1: loss")
-    assert len(epoch.rstrip("\n")) >= len(progress.rstrip())
+    assert len(epoch.rstrip("\n")) >= len(progress)
 
 
 def test_confusion_rows_are_shares_of_the_label():
