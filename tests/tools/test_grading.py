@@ -11,7 +11,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from tools.grading.__main__ import main
+from tools.grading.command import main
 from tools.grading.results import ADVICE
 from tools.grading.rubric import put_checks, read_steps
 from tools.grading.sandbox import find_level
@@ -24,10 +24,10 @@ from classes import DOUBLE, FULL, LEVEL, REAL, SMALL, WRONG_2, instead_of_double
 from made_up import changed, check_of, small_notebook, without
 
 
-def grade(folder, out, *options, check=True):
-    """Run the command; return its result."""
+def grade(folder, out, *options, check=True, **variables):
+    """Run the command, with these environment variables; return its result."""
     command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out), *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **variables}
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert not check or result.returncode == 0, result.stderr
     return result
@@ -196,6 +196,57 @@ def test_a_stopped_run_goes_on_and_grades_nothing_twice(three):
 
     nbformat.write(changed(small_notebook(), "a + b", "a * b"), folder / "d.ipynb")
     assert grade(folder, out, "-n", "1", *options).stderr.count("graded before") == 3
+
+
+@pytest.mark.slow
+def test_nobodys_settings_change_a_grade(three, tmp_path):
+    folder, out, options = three
+    settings = tmp_path / "settings"
+    for path, text in {
+        "sitecustomize.py": "import builtins\nbuiltins.sum = lambda numbers: 0",
+        "startup.py": "raise SystemExit",
+        "matplotlibrc": "font.size: 30",
+        "profile_default/startup/abs.py": "abs = None",
+        "profile_default/ipython_config.py": "get_config().InteractiveShell.xmode = 'Minimal'",
+    }.items():
+        (settings / path).parent.mkdir(parents=True, exist_ok=True)
+        (settings / path).write_text(text)
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --not-an-option")
+    (folder / "conftest.py").write_text("raise SystemExit")
+    variables = {
+        **dict.fromkeys(["PYTHONPATH", "MPLCONFIGDIR", "IPYTHONDIR"], str(settings)),
+        "PYTHONSTARTUP": str(settings / "startup.py"),
+        "PYTHONHASHSEED": "1",
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONWARNINGS": "error",
+        "PYTEST_ADDOPTS": "--not-an-option",
+        "PYTEST_PLUGINS": "not_a_module",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "MPLBACKEND": "not_a_backend",
+        "OMP_NUM_THREADS": "none",
+        "A_PASSWORD": "secret",
+    }
+    careless = f"""
+import os, warnings, matplotlib
+warnings.warn("old", DeprecationWarning)
+assert matplotlib.rcParams["font.size"] == 10
+assert os.environ["OMP_NUM_THREADS"].isdecimal()
+assert "A_PASSWORD" not in os.environ
+{DOUBLE}"""
+    nbformat.write(instead_of_double(careless), folder / "b.ipynb")
+    nbformat.write(changed(small_notebook(), "a + b", "b - a"), folder / "c.ipynb")
+    grade(folder, out, "-n", "1", *options, **variables)
+    table = rows(out)
+    assert {name: points(row) for name, row in table.items()} == {
+        "a": FULL,
+        "b": FULL,
+        "c": [0, 0, 3],
+    }
+    assert [row["reason"] for row in table.values()] == [
+        "",
+        "",
+        "check 1: AssertionError: not the sum",
+    ]
 
 
 @pytest.mark.slow

@@ -183,7 +183,6 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
         "JUPYTER_PLATFORM_DIRS": "1",
         "OMP_NUM_THREADS": str(threads),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-        "PYTEST_ADDOPTS": "",
     }
 
 
