@@ -1,10 +1,22 @@
 # `make` lists the targets.
-PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
 NOTEBOOK := notebooks/fashion_mnist.ipynb
+FURTHER := notebooks/further.ipynb
 EXECUTE := $(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook \
 	--ExecutePreprocessor.record_timing=False
+
+# .venv/.ready-3.12 says that .venv is complete, and which Python made it: that stays until PYTHON
+# names another. Without ensurepip, which Debian packs apart, a Python cannot make one.
+PYTHONS := 3.11 3.12 3.13
+READY := $(if $(PYTHON),,$(wildcard .venv/.ready-*))
+PYTHON ?= python3
+ifndef READY
+VERSION := $(shell $(PYTHON) -Ec 'import ensurepip, sys; print("%d.%d" % sys.version_info[:2])' \
+	2>/dev/null)
+READY := .venv/.ready-$(VERSION)
+endif
+REFUSAL = $(PYTHON) $(if $(VERSION),is Python $(VERSION),does not run here or lacks venv (Debian: \
+	apt-get install python3-venv)); name one of $(PYTHONS), as in: make report PYTHON=python3.13
 
 # The data: FASHION_MNIST_ROOT, else ../shared/data beside the checkout, else data/ (utils' default).
 ifndef FASHION_MNIST_ROOT
@@ -16,30 +28,46 @@ ifdef FASHION_MNIST_ROOT
 export FASHION_MNIST_ROOT
 endif
 
-.PHONY: help report test test-quick lint lab notebook benchmark starter grade clean
+# Nobody's settings change what a test or a notebook does; in JupyterLab they are welcome.
+unexport $(filter PYTHON% PYTEST%,$(.VARIABLES))
+ifneq ($(MAKECMDGOALS),lab)
+unexport MPLBACKEND MATPLOTLIBRC JUPYTER_PATH JUPYTER_CONFIG_PATH JUPYTER_PREFER_ENV_PATH
+export IPYTHONDIR := $(CURDIR)/build/settings/ipython
+export JUPYTER_CONFIG_DIR := $(CURDIR)/build/settings/jupyter
+export MPLCONFIGDIR := $(CURDIR)/build/settings/matplotlib
+endif
+
+.PHONY: help report further test test-quick lint pins lab notebook benchmark starter grade clean
 
 help:
 	@echo "make report      execute the notebook, write report/fashion_mnist.html"
+	@echo "make further     the same for the second notebook: report/further.html"
 	@echo "make test        every test: units, nbval on the notebook, lint"
-	@echo "make test-quick  the tests that take under a minute"
+	@echo "make test-quick  the tests without training, grading and browser"
 	@echo "make lab         open the notebook in JupyterLab"
 	@echo "make benchmark   time loader, training, time to 86.31 % and growth (10 to 20 minutes)"
-	@echo "make notebook    re-execute the committed notebook in place (maintainers)"
+	@echo "make notebook    re-execute the committed notebooks in place (maintainers)"
+	@echo "make pins        check that the pins resolve for every Python and platform (maintainers)"
 	@echo "make starter     write starter/fashion_mnist.ipynb, the notebook a student begins with"
 	@echo "make grade SUBMISSIONS=folder   grade every notebook below it into grades/"
 	@echo "make clean       remove build/, report/, starter/ and grades/"
 
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
+	$(if $(wildcard $@)$(filter $(PYTHONS),$(VERSION)),,$(error $(REFUSAL)))
+	test -e $@ || { rm -f .venv/.ready-*; $(PYTHON) -m venv --clear .venv; }
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
 report: $(READY)
 	$(EXECUTE) --output-dir build $(NOTEBOOK)
-	$(BIN)/python -m utils.report build/fashion_mnist.ipynb --output report/fashion_mnist.html
+	$(BIN)/python -m tools.report build/fashion_mnist.ipynb --output report/fashion_mnist.html
+
+further: $(READY)
+	$(EXECUTE) --output-dir build $(FURTHER)
+	$(BIN)/python -m tools.report build/further.ipynb --output report/further.html
 
 test: $(READY) lint
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 notebooks tests
+	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOK) tests
 
 test-quick: $(READY) lint
 	$(BIN)/python -m pytest -m "not slow" tests
@@ -48,26 +76,29 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+pins: $(READY)
+	$(BIN)/python .ci/pins.py
+
 lab: $(READY)
 	$(BIN)/jupyter lab $(NOTEBOOK)
 
 notebook: $(READY)
-	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK)
-	$(BIN)/ruff format --quiet $(NOTEBOOK)
-	$(BIN)/python -m utils.notebook docs/training.png
+	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK) $(FURTHER)
+	$(BIN)/ruff format --quiet notebooks
+	$(BIN)/python -m tools.notebook docs/training.png
 
 benchmark: $(READY)
 	for script in loader training time_to_accuracy scaling; do \
 		FASHION_MNIST_REQUIRED=1 $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 starter: $(READY)
-	$(BIN)/python -m utils.starter starter/fashion_mnist.ipynb
+	$(BIN)/python -m tools.starter starter/fashion_mnist.ipynb
 
 OUT ?= grades
 WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 grade: $(READY)
 	$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder))
-	$(BIN)/python -m utils.grading "$(SUBMISSIONS)" --out "$(OUT)" -n $(WORKERS) --no-network
+	$(BIN)/python -m tools.grading "$(SUBMISSIONS)" --out "$(OUT)" -n $(WORKERS) --no-network
 
 clean:
 	rm -rf build report starter grades

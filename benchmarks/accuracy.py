@@ -23,15 +23,16 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-from utils import figures
+from tools.notebook import tagged_sources
+from utils import plotting
 from utils.data import BatchLoader, load_fashion_mnist
-from utils.notebook import tagged_sources
+from utils.definitions import NOTEBOOKS
 from utils.training import History, evaluate
 
 import matplotlib.pyplot as plt
 import torch
 from measure import machine, parse, write_table
-from recipes import INGREDIENTS, NOTEBOOK, RECIPES, Recipe, make_loss, make_model, make_optimizer
+from recipes import ASSIGNMENT, INGREDIENTS, RECIPES, Recipe, make_loss, make_model, make_optimizer
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
@@ -39,7 +40,6 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "build" / "accuracy.jsonl"
 PICTURE = ROOT / "benchmarks" / "accuracy.png"
-WRITE_UP = 0.8631  # what the original write-up reports
 
 
 def main() -> None:
@@ -69,7 +69,7 @@ def main() -> None:
         except ValueError as error:
             parser.error(str(error))
 
-    data = load_fashion_mnist(NOTEBOOK["batch_size"], NOTEBOOK["device"], arguments.validation)
+    data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device, arguments.validation)
     measured_on = "validation" if arguments.validation else "test"
     print(f"{machine()}; {data[0].source}, accuracy on {data[1].num_images:,} {measured_on} images")
     summaries = []
@@ -104,7 +104,9 @@ def kept_run(
     facts |= {"trained_on": data[0].num_images, "measured_on": data[1].num_images}
     facts |= {"threads": torch.get_num_threads()}  # they move where a run ends
     # Another model must not find the old one's results; the mixer's sizes are in the recipe.
-    code = [c for c in tagged_sources("definition") if not c.startswith("mixer_sizes =")]
+    notebooks = sorted(NOTEBOOKS.glob("*.ipynb"))
+    cells = [cell for notebook in notebooks for cell in tagged_sources("definition", notebook)]
+    code = [cell for cell in cells if not cell.startswith("mixer_sizes =")]
     key = hashlib.sha256(json.dumps([facts, code, torch.__version__]).encode()).hexdigest()
     if results.exists():
         for line in results.read_text(encoding="utf-8").splitlines():
@@ -151,7 +153,7 @@ def run(
     with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as bar:
         watch = Watch(average, bar)
         history = History(recipe.num_epochs, train_data, [watch])
-        NOTEBOOK["train"](model, average, train_data, None, make_loss(recipe), optimizer, history)
+        ASSIGNMENT.train(model, average, train_data, None, make_loss(recipe), optimizer, history)
     if history.interrupted:
         raise SystemExit(130)
     result = {"seconds": time.perf_counter() - start, "last": evaluate(model, other_data)}
@@ -229,12 +231,12 @@ def describe(accuracies: list[float]) -> str:
 
 def draw_ladder(summaries: list[dict[str, Any]]) -> None:
     """Draw mean and seeds of every rung, from the assignment at the top."""
-    figures.use_style()
+    plotting.use_style()
     figure, axes = plt.subplots(figsize=(10, 0.45 * len(summaries) + 1.2), layout="constrained")
     for place, summary in enumerate(summaries):
         values = [100 * value for value in summary["accuracies"]]
-        axes.plot(values, [place] * len(values), "|", color=figures.GREY, markersize=9)
-        axes.plot(100 * summary["mean"], place, "o", color=figures.BLUE)
+        axes.plot(values, [place] * len(values), "|", color=plotting.GREY, markersize=9)
+        axes.plot(100 * summary["mean"], place, "o", color=plotting.BLUE)
         axes.annotate(
             describe(summary["accuracies"]),
             (max(values), place),
@@ -242,8 +244,9 @@ def draw_ladder(summaries: list[dict[str, Any]]) -> None:
             textcoords="offset points",
             va="center",
         )
-    axes.axvline(100 * WRITE_UP, color=figures.ORANGE, linestyle="--")
-    axes.annotate(f" write-up {WRITE_UP:.2%}", (100 * WRITE_UP, -0.7), color=figures.ORANGE)
+    write_up, color = 100 * ASSIGNMENT.write_up, plotting.ORANGE
+    axes.axvline(write_up, color=color, linestyle="--")
+    axes.annotate(f" write-up {write_up:.2f} %", (write_up, -0.7), color=color)
     axes.set_yticks(range(len(summaries)), [INGREDIENTS[s["model"]] for s in summaries])
     axes.set(
         xlabel="test images right (%)\ndots: mean, strokes: each seed",

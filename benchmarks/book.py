@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import SimpleNamespace
 
 from utils.data import BatchLoader
 
@@ -69,7 +69,7 @@ class BookNet(nn.Module):
 
 
 def train_book(
-    notebook: dict[str, Any],
+    assignment: SimpleNamespace,
     data: BatchLoader,
     iterators: tuple[DataLoader, DataLoader],
     seed: int,
@@ -81,8 +81,8 @@ def train_book(
     would only cost time.
     """
     torch.manual_seed(seed)
-    net = BookNet(notebook["make_model"](), data).to(notebook["device"])
-    optimizer, loss_function = notebook["make_optimizer"](net), notebook["loss_function"]
+    net = BookNet(assignment.make_model(), data).to(assignment.device)
+    optimizer, loss_function = assignment.make_optimizer(net), assignment.loss_function
     train_iter, test_iter = iterators
 
     def epochs() -> Iterator[float]:

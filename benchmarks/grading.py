@@ -26,7 +26,7 @@ from pathlib import Path
 
 from measure import machine, parse, write_table
 
-MADE_UP = Path(__file__).resolve().parents[1] / "tests" / "made_up.py"
+MADE_UP = Path(__file__).resolve().parents[1] / "tests" / "tools" / "made_up.py"
 
 
 def main() -> None:
@@ -121,7 +121,7 @@ def _time(
     make += ["--small"] if arguments.small else ["--epochs", "2"]
     subprocess.run(make + ([] if hostile is None else ["--hostile", str(hostile)]), check=True)
     out = folder.with_name(f"{folder.name} graded")
-    command = [sys.executable, "-m", "utils.grading", str(folder), "--out", str(out)]
+    command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out)]
     command += ["--notebook", str(folder.with_suffix(".ipynb"))] if arguments.small else []
     command += ["-n", str(arguments.workers), "--no-network", "--memory", "2"]
     command += ["--seconds", str(arguments.seconds)]

@@ -1,17 +1,17 @@
-"""Every model that is measured: the notebook's two, the steps between them, and a larger one.
+"""Every model that is measured: the notebooks' two, the steps between them, and a larger one.
 
-The notebook is the only source of models and optimisers. A recipe says which of its parts are
+The notebooks are the only source of models and optimisers. A recipe says which of its parts are
 put together, at which sizes and rates, so that one ingredient at a time can be changed.
 """
 
 from dataclasses import dataclass, fields, replace
 
-from utils.notebook import load_definitions
+from utils.definitions import load_definitions
 
-from einops import rearrange
 from torch import Tensor, nn
 
-NOTEBOOK = load_definitions()
+ASSIGNMENT = load_definitions("fashion_mnist.ipynb")
+FURTHER = load_definitions("further.ipynb")
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,9 @@ class Recipe:
         zero: let each block start by passing on its input.
         segment: mix along columns and rows in turn, this many features of each patch at once;
             0 mixes all patches at once, each feature for itself.
-        mirror: show half of the training images mirrored.
-        move: show half of the training images moved by up to a pixel in both directions.
-        average_mirrored: answer with the mean logits of an image and its mirror image.
-        average_moved: average that with the mean over four copies of the image, each moved by a
+        flip: show half of the training images mirrored.
+        average_flipped: answer with the mean logits of an image and its mirror image.
+        average_shifted: average that with the mean over four copies of the image, each moved by a
             pixel to one side.
         average_weights: measure the moving average (EMA) of the weights, not the last ones.
         num_epochs: passes over the training images.
@@ -52,13 +51,12 @@ class Recipe:
     residual: bool = False
     zero: bool = False
     segment: int = 0
-    mirror: bool = False
-    move: bool = False
-    average_mirrored: bool = False
-    average_moved: bool = False
+    flip: bool = False
+    average_flipped: bool = False
+    average_shifted: bool = False
     average_weights: bool = False
-    num_epochs: int = NOTEBOOK["num_epochs"]
-    batch_size: int = NOTEBOOK["batch_size"]
+    num_epochs: int = ASSIGNMENT.num_epochs
+    batch_size: int = ASSIGNMENT.batch_size
 
     def changed(self, name: str, value: str) -> "Recipe":
         """This recipe with one attribute set from text, for the command line.
@@ -78,7 +76,7 @@ class Recipe:
 
 def _assignment() -> Recipe:
     sizes = ("patch_size", "dim", "token_hidden", "channel_hidden", "depth", "learning_rate")
-    return Recipe(**{name: NOTEBOOK[name] for name in sizes}, average_weights=True)
+    return Recipe(**{name: getattr(ASSIGNMENT, name) for name in sizes}, average_weights=True)
 
 
 def _ladder() -> dict[str, Recipe]:
@@ -92,11 +90,10 @@ def _ladder() -> dict[str, Recipe]:
     add("layer-norm", layer_norm=True)
     add("residuals", residual=True)
     add("zero", zero=True)
-    add("muon", **NOTEBOOK["mixer_rates"])
-    add("mirror", mirror=True, average_mirrored=True)
-    add("sizes", **NOTEBOOK["mixer_sizes"])
-    add("further", move=True)
-    add("largest", **LARGEST, average_moved=True)
+    add("muon", **FURTHER.mixer_rates)
+    add("flip", flip=True, average_flipped=True)
+    add("further", **FURTHER.mixer_sizes)
+    add("largest", **LARGEST, average_shifted=True)
     return rungs
 
 
@@ -114,9 +111,8 @@ FAST = replace(
     **{"patch_size": 14, "dim": 96, "token_hidden": 8, "channel_hidden": 192, "depth": 1},
     zero=False,
     segment=0,
-    mirror=False,
-    move=False,
-    average_mirrored=False,
+    flip=False,
+    average_flipped=False,
     num_epochs=1,
     batch_size=256,
 )
@@ -127,66 +123,59 @@ INGREDIENTS = {
     "residuals": "residuals around each MLP",
     "zero": "blocks start by passing on their input",
     "muon": "Muon for the matrices of stem and blocks",
-    "mirror": "half of the images mirrored, answers averaged",
-    "sizes": "smaller patches, more blocks; columns and rows in turn, by segments",
-    "further": "half of the images moved by up to a pixel: the network of step 8",
-    "largest": "smaller patches, wider; answers averaged over a pixel's move, too",
+    "flip": "half of the images mirrored, answers averaged",
+    "further": "smaller patches, more blocks; columns and rows in turn, by segments",
+    "largest": "smaller patches, wider; answers averaged over a pixel's shift, too",
 }
 
 
-ALL = "b s (h w c)"  # with segments of one feature: all patches, as in step 3
+class RecipeBlock(FURTHER.MixerBlock):
+    """The second notebook's mixer block, without the ingredients that the recipe leaves out."""
 
-
-class RecipeBlock(NOTEBOOK["MixerBlock"]):
-    """The notebook's mixer block, without the ingredients that the recipe leaves out."""
-
-    def __init__(self, recipe: Recipe, mixed: str) -> None:
-        side = 28 // recipe.patch_size
-        sizes = recipe.dim, recipe.token_hidden, recipe.channel_hidden
-        super().__init__(mixed if recipe.segment else ALL, side, max(recipe.segment, 1), *sizes)
+    def __init__(self, recipe: Recipe) -> None:
+        side, dim = 28 // recipe.patch_size, recipe.dim
+        super().__init__(side, recipe.segment or 1, dim, recipe.token_hidden, recipe.channel_hidden)
         if not recipe.segment:
-            self.mlp1 = NOTEBOOK["mlp"](side**2, recipe.token_hidden)
+            self.mlp1 = ASSIGNMENT.mlp(side**2, recipe.token_hidden)
         if not recipe.layer_norm:
             self.norm1 = self.norm2 = nn.Identity()
-        self.residual = recipe.residual
+        self.recipe = recipe
 
     def forward(self, X: Tensor) -> Tensor:
         """Map features (b, num_patches, dim) to features of the same shape."""
-        if self.residual:
+        if self.recipe.segment and self.recipe.residual:
             return super().forward(X)
-        L = rearrange(self.norm1(X), f"b (h w) (s c) -> {self.mixed}", **self.sizes)
-        O1 = rearrange(self.mlp1(L), f"{self.mixed} -> b (h w) (s c)", **self.sizes)
-        return self.mlp2(self.norm2(O1))  # (b, num_patches, dim)
+        O1 = self.mlp1(self.norm1(X).transpose(1, 2)).transpose(1, 2)
+        O1 = X + O1 if self.recipe.residual else O1
+        O2 = self.mlp2(self.norm2(O1))
+        return O1 + O2 if self.recipe.residual else O2
 
 
-class RecipeModel(NOTEBOOK["Mixer"]):
-    """The notebook's mixer, without the ingredients that the recipe leaves out."""
+class RecipeModel(FURTHER.Mixer):
+    """The second notebook's mixer, without the ingredients that the recipe leaves out."""
 
-    logits = NOTEBOOK["PatchMLP"].forward
+    logits = ASSIGNMENT.PatchMLP.forward
 
     def __init__(self, recipe: Recipe) -> None:
-        sizes = recipe.dim, max(recipe.segment, 1), recipe.token_hidden, recipe.channel_hidden
-        super().__init__(recipe.patch_size, *sizes, 0, NOTEBOOK["num_classes"])
+        sizes = recipe.dim, recipe.segment or 1, recipe.token_hidden, recipe.channel_hidden
+        super().__init__(recipe.patch_size, *sizes, 0, ASSIGNMENT.num_classes)
         self.recipe = recipe
-        blocks = [
-            RecipeBlock(recipe, NOTEBOOK["mixed"][number % 2]) for number in range(recipe.depth)
-        ]
+        blocks = [RecipeBlock(recipe) for _ in range(recipe.depth)]
         self.blocks = nn.Sequential(*blocks, *(self.blocks if recipe.layer_norm else []))
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images (b, 28, 28) to logits (b, num_classes)."""
         if self.training:
-            images = NOTEBOOK["mirror_half"](images) if self.recipe.mirror else images
-            return self.logits(NOTEBOOK["move_half"](images) if self.recipe.move else images)
-        answer = self.average_mirrored(images)
-        if not self.recipe.average_moved:
+            return self.logits(FURTHER.random_flip(images) if self.recipe.flip else images)
+        answer = self.average_flipped(images)
+        if not self.recipe.average_shifted:
             return answer
         neighbours = [images.roll(move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-        return (answer + sum(map(self.average_mirrored, neighbours)) / 4) / 2
+        return (answer + sum(map(self.average_flipped, neighbours)) / 4) / 2
 
-    def average_mirrored(self, images: Tensor) -> Tensor:
+    def average_flipped(self, images: Tensor) -> Tensor:
         """The mean logits of images (b, 28, 28) and their mirror images, if the recipe has them."""
-        if not self.recipe.average_mirrored:
+        if not self.recipe.average_flipped:
             return self.logits(images)
         return (self.logits(images) + self.logits(images.flip(2))) / 2
 
@@ -195,25 +184,25 @@ def make_model(recipe: Recipe) -> nn.Module:
     """The untrained network of a recipe, its weights drawn from torch's global generator."""
     sizes = recipe.dim, recipe.token_hidden, recipe.channel_hidden, recipe.depth
     blocks = recipe.layer_norm, recipe.residual, recipe.zero, recipe.segment
-    images = recipe.mirror, recipe.move, recipe.average_mirrored, recipe.average_moved
+    images = recipe.flip, recipe.average_flipped, recipe.average_shifted
     if any((*blocks, *images)):
         model = RecipeModel(recipe)
     else:
-        model = NOTEBOOK["PatchMLP"](recipe.patch_size, *sizes, NOTEBOOK["num_classes"])
-    return model.apply(NOTEBOOK["init_mixer" if recipe.zero else "init_weights"])
+        model = ASSIGNMENT.PatchMLP(recipe.patch_size, *sizes, ASSIGNMENT.num_classes)
+    return model.apply(FURTHER.init_mixer if recipe.zero else ASSIGNMENT.init_weights)
 
 
 def make_optimizer(recipe: Recipe, model: nn.Module, num_steps: int) -> object:
     """The optimisers of a recipe, with the schedules of their learning rates over `num_steps`."""
     rates = recipe.learning_rate, recipe.muon_learning_rate
     if recipe.muon_learning_rate:
-        optimizers = NOTEBOOK["make_mixer_optimizers"](model, *rates)
+        optimizers = FURTHER.make_mixer_optimizers(model, *rates)
     else:
-        optimizers = [NOTEBOOK["make_optimizer"](model, recipe.learning_rate)]
+        optimizers = [ASSIGNMENT.make_optimizer(model, recipe.learning_rate)]
     schedules = []
     if recipe.schedule:
-        schedules = [NOTEBOOK["warm_up_and_decay"](each, num_steps) for each in optimizers]
-    return NOTEBOOK["Together"](*optimizers, *schedules)
+        schedules = [FURTHER.warm_up_and_decay(each, num_steps) for each in optimizers]
+    return FURTHER.Together(*optimizers, *schedules)
 
 
 def make_loss(recipe: Recipe) -> nn.Module:

@@ -16,8 +16,8 @@ from copy import deepcopy
 from itertools import product
 from pathlib import Path
 
-from utils import figures
-from utils.notebook import load_definitions
+from utils import plotting
+from utils.definitions import load_definitions
 from utils.training import History
 
 import matplotlib.pyplot as plt
@@ -86,15 +86,15 @@ def main() -> None:
 def measure_point(share: float, threads: int) -> dict[str, float]:
     """Time the second epoch, in seconds, and read this process's peak memory, in bytes."""
     torch.set_num_threads(threads)
-    notebook = load_definitions()
+    assignment = load_definitions()
     train_data, test_data = load_share(share, "cpu")
     torch.manual_seed(0)
-    model = notebook["make_model"]()
-    average, optimizer = deepcopy(model), notebook["make_optimizer"](model)
+    model = assignment.make_model()
+    average, optimizer = deepcopy(model), assignment.make_optimizer(model)
 
     def epoch() -> None:
-        history, loss_function = History(1, train_data), notebook["loss_function"]
-        notebook["train"](model, average, train_data, test_data, loss_function, optimizer, history)
+        history, loss_function = History(1, train_data), assignment.loss_function
+        assignment.train(model, average, train_data, test_data, loss_function, optimizer, history)
 
     timed(epoch)  # warm-up
     seconds = timed(epoch)
@@ -150,9 +150,9 @@ def draw(
     curves: dict[int, list[dict[str, float]]], exponents: dict[int, float], picture: Path
 ) -> None:
     """Draw time and memory over the number of images, a line for each number of threads."""
-    figures.use_style()
+    plotting.use_style()
     figure, (time_axes, memory_axes) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-    styles = zip(curves.items(), ("o-", "s--"), (figures.BLUE, figures.ORANGE), strict=False)
+    styles = zip(curves.items(), ("o-", "s--"), (plotting.BLUE, plotting.ORANGE), strict=False)
     for (threads, points), style, color in styles:
         images = [point["images"] / 1000 for point in points]
         label = f"{threads} thread{'s' * (threads > 1)}"
@@ -166,7 +166,7 @@ def draw(
         memory = [point["above_idle"] / MIB for point in points]
         memory_axes.plot(images, memory, style, color=color, label=label)
     limits = [point["limit"] / MIB for point in points]
-    memory_axes.plot(images, limits, ":", color=figures.GREY, label="limit: data twice + 300 MiB")
+    memory_axes.plot(images, limits, ":", color=plotting.GREY, label="limit: data twice + 300 MiB")
     size = "training images, in thousands"
     time_axes.set(title="Time of an epoch", xlabel=size, ylabel="seconds")
     time_axes.set_xticks(images, [f"{thousands:g}" for thousands in images], minor=False)

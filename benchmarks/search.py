@@ -19,7 +19,7 @@ import optuna
 from accuracy import ROOT, run
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from recipes import NOTEBOOK, RECIPES, Recipe
+from recipes import ASSIGNMENT, RECIPES, Recipe
 
 VALIDATION = 10_000  # training images held out
 MODELS = [name for name, recipe in RECIPES.items() if recipe.muon_learning_rate]
@@ -31,14 +31,14 @@ def main() -> None:
     )
     parser.add_argument("--model", choices=MODELS, default="further")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="of this process")
-    parser.add_argument("--epochs", type=int, default=NOTEBOOK["num_epochs"], metavar="N")
+    parser.add_argument("--epochs", type=int, default=ASSIGNMENT.num_epochs, metavar="N")
     parser.add_argument("--validation", type=int, default=VALIDATION, metavar="N")
     parser.add_argument("--storage", type=Path, default=ROOT / "build" / "search.journal")
     arguments = parser.parse_args()
     if arguments.validation < 1:
         parser.error("--validation must hold out at least one image: the test set is not searched.")
 
-    data = load_fashion_mnist(NOTEBOOK["batch_size"], NOTEBOOK["device"], arguments.validation)
+    data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device, arguments.validation)
     base = replace(RECIPES[arguments.model], num_epochs=arguments.epochs)
 
     def objective(trial: optuna.Trial) -> float:

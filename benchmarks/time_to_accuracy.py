@@ -29,9 +29,8 @@ from measure import (
     timings_table,
     write_table,
 )
-from recipes import FAST, NOTEBOOK, make_loss, make_model, make_optimizer
+from recipes import ASSIGNMENT, FAST, make_loss, make_model, make_optimizer
 
-WRITE_UP = 0.8631
 OURS, BOOK = "ours", "the book's way"
 
 
@@ -41,14 +40,16 @@ def main() -> None:
     )
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs, one seed each")
     parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
-    parser.add_argument("--goal", type=float, default=WRITE_UP, help="a fraction of test images")
+    parser.add_argument(
+        "--goal", type=float, default=ASSIGNMENT.write_up, help="a fraction of test images"
+    )
     parser.add_argument(
         "--most-epochs", type=int, default=15, metavar="N", help="of the book's way"
     )
     arguments = parse(parser)
 
     print(machine())
-    device = NOTEBOOK["device"]
+    device = ASSIGNMENT.device
     train_data, test_data = load_share(arguments.share, device)
 
     def ours(seed: int) -> float:
@@ -58,7 +59,7 @@ def main() -> None:
         optimizer = make_optimizer(FAST, model, FAST.num_epochs * len(train_data))
         history = History(FAST.num_epochs, train_data)
         data = train_data, test_data
-        NOTEBOOK["train"](model, deepcopy(model), *data, make_loss(FAST), optimizer, history)
+        ASSIGNMENT.train(model, deepcopy(model), *data, make_loss(FAST), optimizer, history)
         for epoch, accuracy in enumerate(history.test_accuracy, start=1):
             if accuracy >= arguments.goal:
                 return sum(history.seconds[:epoch])
@@ -66,10 +67,10 @@ def main() -> None:
         return sum(history.seconds)
 
     with book_folder(train_data, test_data):
-        iterators = d2l.load_data_fashion_mnist(NOTEBOOK["batch_size"])
+        iterators = d2l.load_data_fashion_mnist(ASSIGNMENT.batch_size)
 
         def book(seed: int) -> float:
-            epochs = train_book(NOTEBOOK, train_data, iterators, seed, arguments.most_epochs)
+            epochs = train_book(ASSIGNMENT, train_data, iterators, seed, arguments.most_epochs)
             start = perf_counter()
             if not any(accuracy >= arguments.goal for accuracy in epochs):
                 print(f"  {BOOK}, seed {seed}: not within {arguments.most_epochs} epochs")

@@ -13,10 +13,10 @@ import json
 import statistics
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from types import SimpleNamespace
 
 from utils.data import BatchLoader
-from utils.notebook import load_definitions
+from utils.definitions import load_definitions
 from utils.training import History
 
 import torch
@@ -50,31 +50,31 @@ def main() -> None:
     arguments = parse(parser)
 
     print(machine())
-    notebook = load_definitions()
-    device, num_epochs = notebook["device"], notebook["num_epochs"]
+    assignment = load_definitions()
+    device, num_epochs = assignment.device, assignment.num_epochs
     train_data, test_data = load_share(arguments.share, device)
-    shares = share_of_products(notebook, train_data, repeats=20 * arguments.repeats)
+    shares = share_of_products(assignment, train_data, repeats=20 * arguments.repeats)
 
     accuracies: dict[str, list[float]] = {OURS: [], BOOK: []}
 
     def ours(seed: int) -> float:
         torch.manual_seed(seed)
-        model = notebook["make_model"]().to(device)
-        average, optimizer = deepcopy(model), notebook["make_optimizer"](model)
+        model = assignment.make_model().to(device)
+        average, optimizer = deepcopy(model), assignment.make_optimizer(model)
         history = History(num_epochs, train_data)
 
         def run() -> None:
             data = train_data, test_data
-            notebook["train"](model, average, *data, notebook["loss_function"], optimizer, history)
+            assignment.train(model, average, *data, assignment.loss_function, optimizer, history)
             accuracies[OURS].append(history.test_accuracy[-1])
 
         return timed(run, device)
 
     with book_folder(train_data, test_data):
-        iterators = d2l.load_data_fashion_mnist(notebook["batch_size"])
+        iterators = d2l.load_data_fashion_mnist(assignment.batch_size)
 
         def book(seed: int) -> float:
-            epochs = train_book(notebook, train_data, iterators, seed, num_epochs)
+            epochs = train_book(assignment, train_data, iterators, seed, num_epochs)
             return timed(lambda: accuracies[BOOK].append(list(epochs)[-1]), device)
 
         seconds = alternate({OURS: ours, BOOK: book}, arguments.repeats)
@@ -119,7 +119,7 @@ class RecordProducts(TorchDispatchMode):
 
 
 def share_of_products(
-    notebook: dict[str, Any], data: BatchLoader, repeats: int
+    assignment: SimpleNamespace, data: BatchLoader, repeats: int
 ) -> dict[str, float]:
     """Measure one whole training step, and matrix products alone in turn with it.
 
@@ -128,13 +128,13 @@ def share_of_products(
     after the other and with nothing between them; and with a product of large square matrices.
     The floating-point operations are those that torch counts.
     """
-    device = notebook["device"]
-    model = notebook["make_model"]().to(device)
-    optimizer = notebook["make_optimizer"](model)
+    device = assignment.device
+    model = assignment.make_model().to(device)
+    optimizer = assignment.make_optimizer(model)
     images, labels = next(iter(data))
 
     def step() -> None:
-        loss = notebook["loss_function"](model(images), labels)
+        loss = assignment.loss_function(model(images), labels)
         model.zero_grad()
         loss.backward()
         optimizer.step()

@@ -1,7 +1,7 @@
 """Fixtures that several test files share."""
 
 from utils.data import BatchLoader
-from utils.notebook import load_definitions
+from utils.definitions import load_definitions
 from utils.standin import draw_standin
 
 import pytest
@@ -10,8 +10,14 @@ import torch
 
 @pytest.fixture(scope="session")
 def notebook():
-    """The names that the notebook's `definition` cells define."""
-    return load_definitions()
+    """The names that the assignment's `definition` cells define."""
+    return vars(load_definitions())
+
+
+@pytest.fixture(scope="session")
+def further():
+    """The names that the second notebook's `definition` cells define."""
+    return vars(load_definitions("further.ipynb"))
 
 
 @pytest.fixture(scope="session")

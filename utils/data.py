@@ -1,8 +1,6 @@
 """Fashion-MNIST in memory: found, verified, and served as shuffled, normalised batches."""
 
-import errno
 import hashlib
-import operator
 import os
 import shutil
 import tempfile
@@ -10,24 +8,29 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator
+from configparser import ConfigParser
 from contextlib import suppress
+from dataclasses import KW_ONLY, dataclass
 from http.client import HTTPException
+from numbers import Integral
 from pathlib import Path
 from urllib.request import urlopen
 
 from utils.standin import draw_standin
 
+import numpy as np
 import torch
 from filelock import FileLock
 from torch import Tensor
-from torch.hub import tqdm  # without tqdm installed, a counter
 from torchvision import datasets
+from tqdm import tqdm
 
 DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
 RAW = Path("FashionMNIST") / "raw"  # torchvision's layout below a data folder
 REAL, STAND_IN = "Fashion-MNIST", "stand-in"
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
 DOWNLOAD_SECONDS = 600  # for all four files; at 1 Mbit/s they take four minutes
+MAX_BYTES = 2**26  # of a file, packed or not; the largest official one has 47 million
 # The four files, with the SHA-256 of what Zalando Research publishes, decompressed.
 FILES = {
     "train-images-idx3-ubyte": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -35,6 +38,7 @@ FILES = {
     "t10k-images-idx3-ubyte": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
+_POSITIVE = range(1, 2**63), "batch_size must be a positive integer"
 _REMEDY = "Put the four official files there, readable, or delete them to have them downloaded."
 
 
@@ -42,42 +46,35 @@ class DataError(Exception):
     """The data cannot be used; the message names the file, what is wrong and the remedy."""
 
 
+@dataclass(repr=False, eq=False)
 class BatchLoader:
     """Serve batches of normalised images from tensors that stay in memory, on one device.
 
-    Iterating yields `images` (b, 28, 28) float32 and `labels` (b,) int64. The images are
-    shared out evenly over as few batches as `batch_size` allows, so b is at most that, and
-    no batch differs from another by more than one image: a last batch of leftovers would
-    give the step before every measurement a far noisier gradient. Shuffling draws one
-    permutation an epoch from torch's global generator, so `torch.manual_seed` fixes the order.
+    Iterating yields `images` (b, 28, 28) float32 and `labels` (b,) int64. All images are shared out
+    evenly over as few batches as `batch_size` allows: a last batch of leftovers would give the step
+    before every measurement a far noisier gradient. `torch.manual_seed` fixes the shuffled order.
 
     Args:
         images: (n, 28, 28) uint8.
         labels: (n,) int64.
-        batch_size: images per batch at the most, at least 1.
+        batch_size: images per batch at the most; `ValueError` if not a positive integer.
         mean: of the training pixels, as a fraction of white; subtracted.
         std: of the training pixels, as a fraction of white; divided by.
         shuffle: a new order in every epoch.
         source: where the images come from, "Fashion-MNIST" or "stand-in".
-
-    Raises:
-        ValueError: if `batch_size` is not a positive integer.
     """
 
-    def __init__(
-        self,
-        images: Tensor,
-        labels: Tensor,
-        batch_size: int,
-        *,
-        mean: float,
-        std: float,
-        shuffle: bool = False,
-        source: str = REAL,
-    ) -> None:
-        batch_size = _as_integer(batch_size, "batch_size must be a positive integer")
-        self.images, self.labels, self.batch_size = images, labels, batch_size
-        self.mean, self.std, self.shuffle, self.source = mean, std, shuffle, source
+    images: Tensor
+    labels: Tensor
+    batch_size: int
+    _: KW_ONLY
+    mean: float
+    std: float
+    shuffle: bool = False
+    source: str = REAL
+
+    def __post_init__(self) -> None:
+        self.batch_size = _as_integer(self.batch_size, *_POSITIVE)
 
     @property
     def num_images(self) -> int:
@@ -89,44 +86,33 @@ class BatchLoader:
         return -(-self.num_images // self.batch_size)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        if self.shuffle:
-            order = torch.randperm(self.num_images, device=self.images.device)
-            for index in order.tensor_split(len(self)):
-                yield self.normalise(self.images[index]), self.labels[index]
-        else:
-            batches = self.images.tensor_split(len(self)), self.labels.tensor_split(len(self))
-            for images, labels in zip(*batches, strict=True):
-                yield self.normalise(images), labels
+        make_order = torch.randperm if self.shuffle else torch.arange
+        order = make_order(self.num_images, device=self.images.device)
+        for index in order.tensor_split(len(self)):
+            yield self.normalise(self.images[index]), self.labels[index]
 
     def normalise(self, images: Tensor) -> Tensor:
         """Map uint8 grey levels (b, 28, 28) to float32 of mean 0 and deviation 1 over the set."""
         return images.float().sub_(255 * self.mean).div_(255 * self.std)
 
     def __repr__(self) -> str:
-        return (
-            f"BatchLoader({self.num_images:,} images of {self.source}, {len(self)} batches of at "
-            f"most {self.batch_size}, shuffle={self.shuffle}, on {self.images.device})"
-        )
+        return f"BatchLoader({self.num_images:,} images of {self.source}, {len(self)} batches)"
 
 
 def load_fashion_mnist(
-    batch_size: int = 512,
-    device: str | torch.device = "cpu",
-    validation: int = 0,
+    batch_size: int = 512, device: str | torch.device = "cpu", validation: int = 0
 ) -> tuple[BatchLoader, BatchLoader]:
     """Load Fashion-MNIST onto a device and return its two loaders.
 
-    The data is looked for in the folder that the environment variable
-    `FASHION_MNIST_ROOT` names, then in `data/` of the repository; failing both, it is
-    downloaded into `data/`. Without data and without network, garments are drawn instead,
-    with a warning; `FASHION_MNIST_REQUIRED=1` makes that an error.
+    The data is looked for in the folder that the environment variable FASHION_MNIST_ROOT names,
+    then in `data/` of the repository; failing both, it is downloaded into `data/`. Without network,
+    garments are drawn instead, with a warning; FASHION_MNIST_REQUIRED=1 makes that an error.
 
     Args:
-        batch_size: images per batch.
+        batch_size: images per batch at the most.
         device: where the images live and the batches are made.
-        validation: 0 for the 60,000 training and the 10,000 test images. Otherwise that
-            many training images, the same in every call, are held out and served in
-            place of the test images, whose files are then never opened.
+        validation: hold out that many training images, always the same, and serve them in
+            place of the test images, whose files then stay closed; 0 holds out none.
 
     Returns:
         The shuffled training loader, and the test (or validation) loader in fixed order.
@@ -134,45 +120,35 @@ def load_fashion_mnist(
 
     Raises:
         ValueError: for an argument or a FASHION_MNIST_REQUIRED that cannot be used.
-        DataError: for data that is incomplete, unreadable or not the official files, a
-            full disk, or no data although it is required.
+        DataError: for data incomplete, unreadable or not official, or missing but required.
     """
-    batch_size = _as_integer(batch_size, "batch_size must be a positive integer")
-    possible = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
-    validation = _as_integer(validation, possible, range(NUM_TRAIN))
-    device, required = _as_device(device), _is_required()
-
-    raw = None
-    try:
-        raw = _search() or _download(DATA_FOLDER)
-    except OSError as error:
-        _accept_standin(error, required)
-    source = REAL if raw else STAND_IN
+    batch_size, device = _as_integer(batch_size, *_POSITIVE), _as_device(device)
+    rule = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
+    validation = _as_integer(validation, range(NUM_TRAIN), rule)
+    raw = _find_or_download()
     images, labels = _read(raw, "train") if raw else draw_standin(NUM_TRAIN, seed=0)
     if validation:
         order = torch.randperm(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
-        kept, held_out = order[validation:], order[:validation]
-        other_images, other_labels = images[held_out], labels[held_out]
-        images, labels = images[kept], labels[kept]
-    elif raw:
-        other_images, other_labels = _read(raw, "t10k")
+        other_images, other_labels = images[order[:validation]], labels[order[:validation]]
+        images, labels = images[order[validation:]], labels[order[validation:]]
     else:
-        other_images, other_labels = draw_standin(NUM_TEST, seed=1)
+        other_images, other_labels = _read(raw, "t10k") if raw else draw_standin(NUM_TEST, seed=1)
 
-    mean, std = _pixel_statistics(images)
-    shared = {"batch_size": batch_size, "mean": mean, "std": std, "source": source}
+    pixels = images.numpy()
+    mean = pixels.mean() / 255
+    std = (np.square(pixels, dtype=np.uint16).mean() / 255**2 - mean**2) ** 0.5
+    shared = {"mean": mean, "std": std, "source": REAL if raw else STAND_IN}
     return (
-        BatchLoader(images.to(device), labels.to(device), shuffle=True, **shared),
-        BatchLoader(other_images.to(device), other_labels.to(device), **shared),
+        BatchLoader(images.to(device), labels.to(device), batch_size, shuffle=True, **shared),
+        BatchLoader(other_images.to(device), other_labels.to(device), batch_size, **shared),
     )
 
 
-def _as_integer(value: int, rule: str, allowed: range = range(1, 2**63)) -> int:
+def _as_integer(value: int, allowed: range, rule: str) -> int:
     """Make an int of any integer, numpy's too; a bool counts as none."""
-    with suppress(TypeError):
-        if not isinstance(value, bool) and operator.index(value) in allowed:
-            return operator.index(value)
-    raise ValueError(f"{rule}, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) not in allowed:
+        raise ValueError(f"{rule}, not {value!r}.")
+    return int(value)
 
 
 def _as_device(device: str | torch.device) -> torch.device:
@@ -180,33 +156,37 @@ def _as_device(device: str | torch.device) -> torch.device:
         torch.zeros(1, device=device).item()  # "meta" has tensors, but nothing in them
         return torch.device(device)
     except Exception as error:  # each kind of device raises an error of another type
-        raise ValueError(
-            f'device {device!r} cannot be used here ({_reason(error)}); "cpu" always can.'
-        ) from error
+        problem = f"cannot be used here ({_reason(error)})"
+        raise ValueError(f'device {device!r} {problem}; "cpu" always can.') from error
 
 
-def _is_required() -> bool:
-    value = os.environ.get("FASHION_MNIST_REQUIRED", "")
-    if value.strip().lower() in ("", "0", "false", "no", "off"):
-        return False
-    if value.strip().lower() in ("1", "true", "yes", "on"):
-        return True
-    raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {value!r}.")
-
-
-def _search() -> Path | None:
-    """The folder with the four files: where FASHION_MNIST_ROOT says, else in `data/`."""
+def _find_or_download() -> Path | None:
+    """The folder with the four files; None, with a warning, if the stand-in has to do."""
+    value = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
+    required = ConfigParser.BOOLEAN_STATES.get(value)  # of 1 and 0, yes and no, ...
+    if required is None:
+        raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {value!r}.")
     if named := os.environ.get("FASHION_MNIST_ROOT"):
         # os.path's leaves the name of an unknown user as it is, where Path's raises.
         folder = Path(os.path.expanduser(named)).absolute()
         if raw := _locate(folder):
             return raw
-        warnings.warn(
-            f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
-            f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
-            stacklevel=3,
+        warning = f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there"
+        remedy = f"it should name the folder that holds {RAW}"
+        then = f"Trying {DATA_FOLDER}, then a download into it"
+        warnings.warn(f"{warning}; {remedy}. {then}.", stacklevel=3)
+    try:
+        return _locate(DATA_FOLDER) or _download(DATA_FOLDER)
+    except OSError as error:
+        reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
+    if required:
+        raise DataError(
+            f"FASHION_MNIST_REQUIRED is set, but {reason}. Copy the four official files (55 MB) "
+            f"into {DATA_FOLDER / RAW}, or set FASHION_MNIST_ROOT to the folder that holds them."
         )
-    return _locate(DATA_FOLDER)
+    warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
+    warnings.warn(f"{warning} Reason: {reason}.", stacklevel=3)
+    return None
 
 
 def _locate(folder: Path) -> Path | None:
@@ -229,8 +209,8 @@ def _locate(folder: Path) -> Path | None:
 def _download(folder: Path) -> Path:
     """Download the four files, so that they appear in `folder` all at once.
 
-    Whatever stops it leaves at most a hidden folder that the next download removes. A
-    second process waits for the first and then finds the data there.
+    Whatever stops it leaves at most a hidden folder that the next download removes. A second
+    process waits for the first and then finds the data there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".download.lock", timeout=DOWNLOAD_SECONDS):
@@ -260,9 +240,8 @@ def _fetch(name: str, deadline: float) -> bytes:
                 urlopen(f"{mirror}{name}.gz", timeout=30) as answer,
                 tqdm(desc=name, total=answer.length, unit="B", unit_scale=True) as bar,
             ):
-                # read1 returns what has come, where read would wait for the whole block;
-                # no file has 64 MiB.
-                while len(content) < 2**26 and (block := answer.read1(2**16)):
+                # read1 returns what has come, where read would wait for the whole block.
+                while len(content) < MAX_BYTES and (block := answer.read1(2**16)):
                     content += block
                     bar.update(len(block))
                     if time.monotonic() > deadline:
@@ -273,65 +252,32 @@ def _fetch(name: str, deadline: float) -> bytes:
     raise OSError("; ".join(failures))
 
 
-def _accept_standin(error: OSError, required: bool) -> None:
-    """Warn that the stand-in takes the place of the data, unless that must not be."""
-    reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or required:
-        raise DataError(
-            f"{'The disk is full' if full else 'FASHION_MNIST_REQUIRED is set'}, but {reason}. "
-            f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
-            "FASHION_MNIST_ROOT to the folder that holds them."
-        ) from error
-    warnings.warn(
-        "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about "
-        f"Fashion-MNIST. Reason: {reason}.",
-        stacklevel=3,
-    )
-
-
 def _read(raw: Path, prefix: str) -> tuple[Tensor, Tensor]:
     """The verified images (n, 28, 28) uint8 and labels (n,) int64 of one set."""
-    images = _read_file(raw / f"{prefix}-images-idx3-ubyte")
-    labels = _read_file(raw / f"{prefix}-labels-idx1-ubyte")
+    contents = []
     # First come the magic number and, in four bytes each, the sizes.
-    return images[16:].view(-1, 28, 28), labels[8:].long()
-
-
-def _read_file(file: Path) -> Tensor:
-    """The verified bytes of a file, or of its archive where the file itself is not."""
-    try:
-        if file.name not in os.listdir(file.parent):
+    for name, header in (("images-idx3", 16), ("labels-idx1", 8)):
+        file = raw / f"{prefix}-{name}-ubyte"
+        if not os.path.lexists(file):
             file = file.with_name(f"{file.name}.gz")
-        if not file.exists():
-            raise DataError(f"{file} is a dangling symbolic link. {_REMEDY}")
-        if not file.is_file():  # reading a FIFO would wait for ever
-            kind = "folder" if file.is_dir() else "FIFO, socket or device"
-            raise DataError(f"{file} is a {kind}, not a file. {_REMEDY}")
-        content = file.read_bytes()
-    except OSError as error:
-        raise DataError(f"Cannot read {file}: {error.strerror}. {_REMEDY}") from error
-    return torch.frombuffer(bytearray(_verified(content, file)), dtype=torch.uint8)
+        try:
+            if not file.is_file():  # reading a pipe would wait for ever
+                raise DataError(f"{file} is a folder, a broken link or a device. {_REMEDY}")
+            content = _verified(file.read_bytes(), file)
+        except OSError as error:
+            raise DataError(f"Cannot read {file}: {error.strerror}. {_REMEDY}") from error
+        contents.append(torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=header))
+    return contents[0].view(-1, 28, 28), contents[1].long()
 
 
 def _verified(content: bytes, file: Path) -> bytes:
     """`content`, unpacked; `DataError` unless it is, byte for byte, the official file's."""
-    name, problem = file.name.removesuffix(".gz"), None
-    count = NUM_TRAIN if name.startswith("train") else NUM_TEST
-    magic, size = (0x803, 16 + count * 28 * 28) if "images" in name else (0x801, 8 + count)
-    if content[:2] == b"\x1f\x8b":
-        try:  # One byte too many is enough to see that it is not the official file.
-            content = zlib.decompressobj(wbits=31).decompress(content, size + 1)
-        except zlib.error as error:
-            raise DataError(f"{file} is a corrupted archive ({error}). {_REMEDY}") from error
-    if len(content) >= 4 and int.from_bytes(content[:4], "big") != magic:
-        problem = f"has the magic number 0x{content[:4].hex()} instead of {magic:#010x}"
-    elif len(content) < size:
-        problem = f"is truncated: {len(content):,} of the {size:,} bytes of {name}"
-    elif hashlib.sha256(content).hexdigest() != FILES[name]:
-        problem = "is corrupted: its SHA-256 is not that of the official file"
-    if problem:
-        raise DataError(f"{file} {problem}. {_REMEDY}")
+    if content.startswith(b"\x1f\x8b"):
+        with suppress(zlib.error):  # a damaged archive stays packed, and is refused below
+            content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES)
+    if hashlib.sha256(content).hexdigest() != FILES[file.name.removesuffix(".gz")]:
+        problem = "truncated, damaged or another file, for its SHA-256 differs"
+        raise DataError(f"{file} ({len(content):,} bytes) is {problem}. {_REMEDY}")
     return content
 
 
@@ -339,12 +285,3 @@ def _reason(error: Exception) -> str:
     """The first sentence of an error, or its type if it says nothing."""
     sentence = str(error).partition("\n")[0].partition(". ")[0].rstrip(".:")
     return sentence[:200] or type(error).__name__
-
-
-def _pixel_statistics(images: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation of uint8 pixels, as fractions of white."""
-    # In slices: bincount would turn all 47 million grey levels into int64 at once.
-    counts = sum(part.flatten().bincount(minlength=256) for part in images.split(1000)).double()
-    share, level = counts / counts.sum(), torch.arange(256) / 255
-    mean = (share * level).sum()
-    return mean.item(), (share * (level - mean) ** 2).sum().sqrt().item()

@@ -9,52 +9,28 @@ from torch import Tensor
 
 SIDE = 28
 
-# The classes in Fashion-MNIST's order, as outlines in a unit square (x to the right, y down).
-# A class is a list of strokes, a kind and an outline each; "cut" paints background over "fill".
-_SLEEVELESS = [(0.32, 0.1), (0.68, 0.1), (0.72, 0.95), (0.28, 0.95)]
-_LONG_SLEEVES = [
-    (0.34, 0.1), (0.66, 0.1), (0.85, 0.25), (0.97, 0.85), (0.82, 0.88), (0.72, 0.45),
-    (0.72, 0.95), (0.28, 0.95), (0.28, 0.45), (0.18, 0.88), (0.03, 0.85), (0.15, 0.25),
-]  # fmt: skip
-_SHORT_SLEEVES = [
-    (0.34, 0.1), (0.66, 0.1), (0.97, 0.32), (0.86, 0.47), (0.72, 0.38),
-    (0.72, 0.95), (0.28, 0.95), (0.28, 0.38), (0.14, 0.47), (0.03, 0.32),
-]  # fmt: skip
-_SHOE = [(0.04, 0.45), (0.3, 0.42), (0.55, 0.6), (0.93, 0.68), (0.97, 0.85), (0.04, 0.85)]
-_STROKES = [
-    [("fill", _SHORT_SLEEVES), ("cut", [(0.4, 0.08), (0.6, 0.08), (0.5, 0.2)])],  # t-shirt
-    [  # trouser
-        ("fill", [(0.3, 0.05), (0.7, 0.05), (0.76, 0.97), (0.24, 0.97)]),
-        ("cut", [(0.5, 0.3), (0.56, 1.0), (0.44, 1.0)]),
+# The classes in Fashion-MNIST's order. A class is a list of strokes, painted one over the other:
+# "fill" in full tone or "cut" in the background's, then the corners x,y of an outline, in percent
+# of the garment's width (to the right) and height (down).
+_LONG_SLEEVES = "fill 34,10 66,10 85,25 97,85 82,88 72,45 72,95 28,95 28,45 18,88 3,85 15,25"
+_SHORT_SLEEVES = "fill 34,10 66,10 97,32 86,47 72,38 72,95 28,95 28,38 14,47 3,32"
+_SHOE = "fill 4,45 30,42 55,60 93,68 97,85 4,85"
+_GARMENTS = {
+    "t-shirt": [_SHORT_SLEEVES, "cut 40,8 60,8 50,20"],
+    "trouser": ["fill 30,5 70,5 76,97 24,97", "cut 50,30 56,100 44,100"],
+    "pullover": [_LONG_SLEEVES],
+    "dress": ["fill 32,10 68,10 72,95 28,95", "fill 40,40 60,40 84,97 16,97"],
+    "coat": [_LONG_SLEEVES, "cut 48,10 52,10 53,97 47,97"],
+    "sandal": [_SHOE, "cut 12,52 30,52 24,74 10,74", "cut 42,56 62,66 60,76 40,76"],
+    "shirt": [_LONG_SLEEVES, "cut 38,8 62,8 50,36"],
+    "sneaker": [_SHOE],
+    "bag": [
+        "fill 5,40 95,40 90,92 10,92",
+        "fill 25,42 32,12 68,12 75,42",
+        "cut 34,40 39,22 61,22 66,40",
     ],
-    [("fill", _LONG_SLEEVES)],  # pullover
-    [  # dress
-        ("fill", _SLEEVELESS),
-        ("fill", [(0.4, 0.4), (0.6, 0.4), (0.84, 0.97), (0.16, 0.97)]),
-    ],
-    [  # coat
-        ("fill", _LONG_SLEEVES),
-        ("cut", [(0.48, 0.1), (0.52, 0.1), (0.53, 0.97), (0.47, 0.97)]),
-    ],
-    [  # sandal
-        ("fill", _SHOE),
-        ("cut", [(0.12, 0.52), (0.3, 0.52), (0.24, 0.74), (0.1, 0.74)]),
-        ("cut", [(0.42, 0.56), (0.62, 0.66), (0.6, 0.76), (0.4, 0.76)]),
-    ],
-    [  # shirt
-        ("fill", _LONG_SLEEVES),
-        ("cut", [(0.38, 0.08), (0.62, 0.08), (0.5, 0.36)]),
-    ],
-    [("fill", _SHOE)],  # sneaker
-    [  # bag
-        ("fill", [(0.05, 0.4), (0.95, 0.4), (0.9, 0.92), (0.1, 0.92)]),
-        ("fill", [(0.25, 0.42), (0.32, 0.12), (0.68, 0.12), (0.75, 0.42)]),
-        ("cut", [(0.34, 0.4), (0.39, 0.22), (0.61, 0.22), (0.66, 0.4)]),
-    ],
-    [  # ankle boot
-        ("fill", [(0.08, 0.1), (0.45, 0.1), (0.47, 0.52), (0.93, 0.66), (0.97, 0.9), (0.06, 0.9)]),
-    ],
-]
+    "ankle boot": ["fill 8,10 45,10 47,52 93,66 97,90 6,90"],
+}
 
 
 def draw_standin(num_images: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -73,36 +49,46 @@ def draw_standin(num_images: int, seed: int) -> tuple[Tensor, Tensor]:
     def uniform(low: float, high: float) -> Tensor:
         return low + (high - low) * torch.rand(num_images, generator=generator)
 
-    labels = torch.arange(num_images) % len(_STROKES)
+    labels = torch.arange(num_images) % len(_GARMENTS)
     labels = labels[torch.randperm(num_images, generator=generator)]
     width, height = uniform(15, 24), uniform(17, 26)
     left, top = uniform(0, 1) * (SIDE - width), uniform(0, 1) * (SIDE - height)
     slant, tone, mirrored = uniform(-0.25, 0.25), uniform(80, 255), uniform(0, 1) < 0.5
-    placement = torch.stack([left, top, width, height, slant, mirrored], dim=1).tolist()
+    places = torch.stack([left, top, width, height, slant, mirrored], dim=1).tolist()
 
-    drawn = bytearray()
-    for label, place in zip(labels.tolist(), placement, strict=True):
-        drawn += _draw(label, *place).tobytes()
-    shapes = torch.frombuffer(drawn, dtype=torch.uint8).view(num_images, SIDE, SIDE)
+    garments = [[_parse(stroke) for stroke in strokes] for strokes in _GARMENTS.values()]
+    drawn = b"".join(_draw(garments[k], *place) for k, place in zip(labels, places, strict=True))
+    shapes = torch.frombuffer(bytearray(drawn), dtype=torch.uint8).view(num_images, SIDE, SIDE)
     # In slices: noise for all 70,000 images at once would take several hundred MiB.
     images = torch.empty_like(shapes)
     for part in torch.arange(num_images).split(10_000):
         noise = 30 * torch.randn(len(part), SIDE, SIDE, generator=generator)
-        noisy = shapes[part] / 255 * tone[part, None, None] + noise
-        images[part] = noisy.clamp(0, 255).to(torch.uint8)
+        images[part] = (shapes[part] / 255 * tone[part, None, None] + noise).clamp(0, 255).byte()
     return images, labels
 
 
+def _parse(stroke: str) -> tuple[int, list[tuple[float, float]]]:
+    """A stroke's grey level, and the corners (x, y) of its outline in a unit square."""
+    kind, *corners = stroke.split()
+    pairs = (corner.split(",") for corner in corners)
+    return 255 * (kind == "fill"), [(int(x) / 100, int(y) / 100) for x, y in pairs]
+
+
 def _draw(
-    label: int, left: float, top: float, width: float, height: float, slant: float, mirrored: float
-) -> Image.Image:
-    """One garment in full tone on black, (28, 28), mode "L"."""
+    strokes: list,
+    left: float,
+    top: float,
+    width: float,
+    height: float,
+    slant: float,
+    mirrored: bool,
+) -> bytes:
+    """One garment in full tone on black, 28 rows of 28 bytes."""
     image = Image.new("L", (SIDE, SIDE))
-    canvas = ImageDraw.Draw(image)
-    for kind, outline in _STROKES[label]:
+    for grey, outline in strokes:
         points = [
             (left + width * ((1 - x if mirrored else x) + slant * (y - 0.5)), top + height * y)
             for x, y in outline
         ]
-        canvas.polygon(points, fill=255 if kind == "fill" else 0)
-    return image
+        ImageDraw.Draw(image).polygon(points, fill=grey)
+    return image.tobytes()

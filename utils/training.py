@@ -1,15 +1,15 @@
 """The record of a training run, and predictions. Works for any model of images.
 
-The loop itself stands in the notebook; what would hide it there is here: collecting losses without
-reading them back, the live figure, the quiet end at an interrupt, the error at a loss of NaN.
+The loop stands in the notebook; here is what would hide it there: collecting losses without reading
+them back, telling the live figure, the quiet end at an interrupt, the error at a loss of NaN.
 """
 
 import math
+import operator
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Any, Self
 
 from utils.data import BatchLoader
 
@@ -17,45 +17,32 @@ import torch
 from torch import Tensor, nn
 
 
-class Watcher(Protocol):
-    """Whoever wants to be told how a run goes on, for example `utils.figures.LiveHistory`."""
-
-    def on_step(self, history: "History", seen: int, num_images: int) -> None:
-        """Called after every step, with the images of this epoch seen so far and in all."""
-
-    def on_epoch(self, history: "History") -> None:
-        """Called after every epoch."""
-
-
 @dataclass
 class History:
-    """What a training run has measured so far; lists grow with every epoch (one with every batch).
+    """What a training run has measured so far; lists grow with every complete epoch.
 
-    As a context manager around the loop, it ends an interrupted run early and quietly (Ctrl-C, or
-    the stop button of a notebook), and keeps its complete epochs. Before the first epoch is
-    complete there is nothing to keep, and the interrupt is raised.
+    As a context manager around the loop it ends an interrupted run (Ctrl-C, or the notebook's stop
+    button) quietly and keeps its complete epochs; without one, the interrupt is raised.
 
     Attributes:
-        num_epochs: how many epochs are asked for, at least 1.
+        num_epochs: how many epochs are asked for; `ValueError` if below 1.
         train_data: what the run learns from.
-        watchers: told of every step and every epoch.
-        step_loss: mean loss of every training batch so far, nats per image.
+        watchers: objects that are told of every step and every epoch, by the calls
+            `on_step(history, seen, num_images)`, images of the epoch, and `on_epoch(history)`.
+        step_loss: mean loss of every training batch, nats per image.
         train_loss: mean loss over an epoch's training images, nats per image.
-        train_accuracy: fraction of the training images right. Counted batch by batch just
-            before each step, so early batches count with the weights they met.
+        train_accuracy: fraction of the training images right, counted batch by batch just before
+            each step: early batches count with the weights they met.
         test_accuracy: fraction of the test images right, after the epoch.
-        average_accuracy: the same with the running mean of the weights.
+        average_accuracy: the same with the averaged weights.
         seconds: wall time of the epoch, the test images included.
         interrupted: whether an interrupt ended the run before `num_epochs`.
         diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
-
-    Raises:
-        ValueError: if `num_epochs` is below 1.
     """
 
     num_epochs: int
     train_data: BatchLoader
-    watchers: Sequence[Watcher] = ()
+    watchers: Sequence[Any] = ()
     step_loss: list[float] = field(default_factory=list)
     train_loss: list[float] = field(default_factory=list)
     train_accuracy: list[float] = field(default_factory=list)
@@ -80,11 +67,10 @@ class History:
         return self.train_data.source
 
     def _start_epoch(self) -> None:
-        # Tensors, not numbers: a number would make a GPU wait for every step.
-        self._losses: list[Tensor] = []
-        self._correct: list[Tensor] = []
-        self._sizes: list[int] = []
-        self._start = time.perf_counter()
+        # Of each step: loss, number right, size. The first two stay tensors until the epoch ends:
+        # reading a number would make a GPU wait.
+        self._steps: list[tuple[Tensor, Tensor, int]] = []
+        self._seen, self._start = 0, time.perf_counter()
 
     def __enter__(self) -> Self:
         self._start_epoch()
@@ -92,11 +78,11 @@ class History:
 
     def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Note one step: its mean loss (), logits (b, num_classes) and labels (b,)."""
-        self._losses.append(loss.detach())
-        self._correct.append((logits.detach().argmax(dim=1) == labels).sum())
-        self._sizes.append(len(labels))
+        right = (logits.detach().argmax(dim=1) == labels).sum()
+        self._steps.append((loss.detach(), right, len(labels)))
+        self._seen += len(labels)
         for watcher in self.watchers:
-            watcher.on_step(self, sum(self._sizes), self.train_data.num_images)
+            watcher.on_step(self, self._seen, self.train_data.num_images)
 
     def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
         """Complete an epoch with its two accuracies, fractions; start the next one.
@@ -104,12 +90,19 @@ class History:
         Raises:
             FloatingPointError: if a loss of the epoch is not finite; says at which step.
         """
-        losses, correct = torch.stack(self._losses).tolist(), int(torch.stack(self._correct).sum())
-        self._check_finite(losses)
-        total = sum(loss * size for loss, size in zip(losses, self._sizes, strict=True))
+        losses, right, sizes = zip(*self._steps, strict=True)
+        losses = torch.stack(losses).tolist()
+        for step, loss in enumerate(losses, start=1):
+            if not math.isfinite(loss):
+                self.diverged_at = len(self.step_loss) + step
+                raise FloatingPointError(
+                    f"The training loss became {loss} at step {step} of epoch {len(self) + 1} "
+                    f"(step {self.diverged_at} in all). A lower learning rate or smaller initial "
+                    "weights usually help; then start again from a fresh model."
+                )
         measured = {
-            "train_loss": total / sum(self._sizes),
-            "train_accuracy": correct / sum(self._sizes),
+            "train_loss": sum(map(operator.mul, losses, sizes)) / self._seen,
+            "train_accuracy": int(torch.stack(right).sum()) / self._seen,
             "test_accuracy": test_accuracy,
             "average_accuracy": average_accuracy,
             "seconds": time.perf_counter() - self._start,
@@ -121,23 +114,7 @@ class History:
             watcher.on_epoch(self)
         self._start_epoch()
 
-    def _check_finite(self, losses: list[float]) -> None:
-        """Raise `FloatingPointError` at the first loss of the epoch that is NaN or infinite."""
-        for step, loss in enumerate(losses, start=1):
-            if not math.isfinite(loss):
-                self.diverged_at = len(self.step_loss) + step
-                raise FloatingPointError(
-                    f"The training loss became {loss} at step {step} of epoch {len(self) + 1} "
-                    f"(step {self.diverged_at} in all). A lower learning rate or smaller initial "
-                    "weights usually help; then start again from a fresh model."
-                )
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> bool:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if not isinstance(error, KeyboardInterrupt):
             return False
         if len(self) == 0:
@@ -150,7 +127,7 @@ class History:
 
 @torch.inference_mode()
 def predict(model: nn.Module, data: BatchLoader) -> Tensor:
-    """The logits (n, num_classes) of all images of a loader that does not shuffle.
+    """The logits (n, num_classes) of all images of a loader.
 
     Raises:
         ValueError: if the loader shuffles: its labels would not line up with the logits.
@@ -163,10 +140,7 @@ def predict(model: nn.Module, data: BatchLoader) -> Tensor:
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, data: BatchLoader | None) -> float:
-    """The fraction of a loader's images whose largest logit is that of their label.
-
-    NaN for no loader: nothing is measured then.
-    """
+    """The fraction of images whose largest logit is that of their label; NaN for no loader."""
     if data is None:
         return math.nan
     model.eval()

@@ -1,0 +1,55 @@
+"""The notebook's check cells: the model answer passes them, wrong models fail them."""
+
+from tools.notebook import tagged_sources
+
+import pytest
+
+# What is broken: (the line, its wrong replacement, the check that must notice).
+WRONG_MODELS = {
+    "patch order": ("b (h p1) (w p2) -> b (h w)", "b (h p1) (w p2) -> b (w h)", 2),
+    "pixel order": ("-> b (h w) (p1 p2)", "-> b (h w) (p2 p1)", 2),
+    "transpose": ("self.mlp2(O1.transpose(1, 2))", "self.mlp2(O1.reshape(X.shape))", 3),
+    "mean": (".mean(dim=1)", ".amax(dim=1)", 3),
+    "ReLU": ("nn.ReLU(inplace=True)", "nn.GELU()", 3),
+    "bias": ("nn.Linear(width, hidden)", "nn.Linear(width, hidden, bias=False)", 3),
+    "loss": ("CrossEntropyLoss()", "CrossEntropyLoss(label_smoothing=0.1)", 4),
+    "learning rate": ('"lr": learning_rate,', '"lr": learning_rate / 2,', 4),
+    "unused block": ("self.blocks(X).mean", "X.mean", 4),
+}
+
+
+def run_checks(loaders, old="", new=""):
+    """Run the definitions with `old` replaced by `new`, then the checks of steps 2 to 4.
+
+    Returns the number of the first check that fails, or None.
+    """
+    definitions = "\n\n".join(tagged_sources("definition"))
+    assert definitions.count(old) >= 1, f"the notebook no longer contains {old!r}"
+    names = {"__name__": "wrong_model"}
+    exec(definitions.replace(old, new), names)
+    names["train_data"], names["test_data"] = loaders
+    names["device"] = "cpu"
+    checks = tagged_sources("check")
+    for number in (2, 3, 4):
+        try:
+            exec(checks[number - 1], names)
+        except Exception:
+            return number
+    return None
+
+
+def test_every_step_up_to_the_final_accuracy_has_a_check():
+    assert len(tagged_sources("check")) == 6
+
+
+def test_the_model_answer_passes_its_checks(loaders, capsys):
+    assert run_checks(loaders) is None
+    assert capsys.readouterr().out.count("Held:") == 3
+
+
+@pytest.mark.parametrize("fault", WRONG_MODELS)
+def test_a_wrong_model_fails_a_check(loaders, fault):
+    old, new, number = WRONG_MODELS[fault]
+    failed = run_checks(loaders, old, new)
+    assert failed is not None
+    assert failed <= number

@@ -1,0 +1,279 @@
+"""What a person sees in a real browser: the report, and the notebook in JupyterLab."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import suppress
+
+from tools.notebook import NOTEBOOK
+from tools.report.write import write_report
+
+import nbformat
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from made_up import real_answer
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from playwright.sync_api import expect, sync_playwright
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+# No sandbox: it cannot start as root. The others keep Chromium itself off the network.
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
+]
+
+
+@pytest.fixture(scope="module")
+def playwright():
+    with sync_playwright() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser(playwright):
+    with playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The address of the stored notebook's report."""
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(NOTEBOOK, path)
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def troubled_report(tmp_path_factory):
+    """The address of the report of a failed notebook that holds all that is hard to show."""
+    folder = tmp_path_factory.mktemp("troubled")
+    word, columns = "long" * 40, range(12)
+    rows = [" | ".join(f"column {i}" for i in columns), " | ".join("--" for _ in columns)]
+    rows.append(" | ".join(f"{10**i}" for i in columns))
+    formula = " + ".join(f"x_{{{i}}}" for i in range(40))
+    text = f"# {word}\n\n{word}\n\n> Quoted.\n\n`{word}`\n\n    {word}\n\n$${formula}$$\n\n"
+    text += "## A [link](https://example.org)\n\n" + "\n".join(rows)
+    html = f"<table><thead><tr><th></th><th>n</th></tr></thead><tr><td>a</td><td>{word}</td></tr>"
+    outputs = [
+        new_output("stream", name="stderr", text=f"a warning {word}"),
+        new_output("display_data", {"text/html": html}),
+        new_output("error", ename="ValueError", evalue=word, traceback=[f"\x1b[31m{word}\x1b[0m"]),
+    ]
+    cells = [new_markdown_cell(text), new_code_cell(word, execution_count=1, outputs=outputs)]
+    nbformat.write(new_notebook(cells=cells), folder / "troubled.ipynb")
+    write_report(folder / "troubled.ipynb", folder / "report.html", allow_errors=True)
+    return (folder / "report.html").as_uri()
+
+
+@pytest.fixture
+def page(browser, report):
+    with browser.new_page(viewport={"width": 1280, "height": 900}) as opened:
+        opened.goto(report)
+        yield opened
+
+
+def test_the_report_loads_nothing_but_itself(playwright, report, tmp_path):
+    """By Chromium's own network log, which is first shown to notice a request."""
+    control = tmp_path / "control.html"
+    control.write_text('<img src="http://127.0.0.1:9/picture.png">')
+    requests = {}
+    for name, address in (("control", control.as_uri()), ("report", report)):
+        log, console = tmp_path / f"{name}.json", []
+        options = [*QUIET, f"--log-net-log={log}"]
+        with playwright.chromium.launch(executable_path=CHROMIUM, args=options) as browser:
+            page = browser.new_page()
+            page.on("console", lambda message, console=console: console.append(message.text))
+            page.on("pageerror", lambda error, console=console: console.append(str(error)))
+            page.goto(address, wait_until="networkidle")
+        events = [event.get("params", {}) for event in json.loads(log.read_text())["events"]]
+        # Chromium's own services have "not an origin" as their initiator.
+        found = {e["url"] for e in events if e.get("initiator", "not an origin") != "not an origin"}
+        requests[name] = {url for url in found if not url.startswith(("file:", "data:"))}
+    assert requests == {"control": {"http://127.0.0.1:9/picture.png"}, "report": set()}
+    assert console == []
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+def test_the_report_violates_no_rule_of_wcag_2_1_a_and_aa(
+    browser, report, troubled_report, scheme, width
+):
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
+    with browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
+        for address in (report, troubled_report):
+            page.goto(address)
+            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+            found = Axe().run(page, options={"runOnly": rules}).response
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
+            assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+
+
+# What is wider than its place and can be scrolled, by what it is.
+SCROLLING = """[...document.querySelectorAll('html, body *')]
+    .filter(e => e.scrollWidth > e.clientWidth && getComputedStyle(e).overflowX == 'auto')
+    .map(e => e.localName == 'pre' ? 'code' : e.className)"""
+
+
+def test_at_360_pixels_only_code_scrolls_sideways(browser, report, troubled_report):
+    with browser.new_page(viewport={"width": 360, "height": 640}) as page:
+        page.goto(troubled_report)
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert set(page.evaluate(SCROLLING)) == {"code", "formula display", "table"}
+
+        page.goto(report)
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+        assert set(page.evaluate(SCROLLING)) == {"code"}
+        figure = page.locator("figure").first
+        before = figure.locator("img").bounding_box()["width"]
+        figure.get_by_label("Full size").check()
+        assert before <= 360 < 700 < figure.locator("img").bounding_box()["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_formulas_are_drawn_and_no_latex_is_left(page):
+    sizes = page.evaluate(
+        "[...document.querySelectorAll('math')].map(m => m.getBoundingClientRect().height)"
+    )
+    assert len(sizes) > 10
+    assert min(sizes) > 5
+    page.evaluate("document.querySelectorAll('pre, code').forEach(one => one.remove())")
+    assert re.findall(r"\\[a-zA-Z]+|\$[^$]+\$", page.inner_text("body")) == []
+
+
+def test_code_folds_without_a_script(browser, report):
+    with browser.new_context(java_script_enabled=False) as context:
+        page = context.new_page()
+        page.goto(report)
+        first = page.locator("details.source").first
+        expect(first.locator("pre")).to_be_visible()
+        first.locator("summary").press("Enter")
+        expect(first.locator("pre")).to_be_hidden()
+
+
+def test_paper_shows_folded_code_and_wraps_it(page):
+    page.set_viewport_size({"width": 650, "height": 900})  # about A4 without its margins
+    page.emulate_media(media="print")
+    assert page.locator("details:not([open])").count() > 0
+    for code in page.locator("details pre").all():
+        size = code.evaluate("e => [e.clientHeight, e.scrollWidth - e.clientWidth]")
+        assert size[0] > 10
+        assert size[1] <= 1
+
+
+@pytest.fixture
+def lab(tmp_path):
+    """JupyterLab on a free port, with three epochs up to the final accuracy; its address."""
+    notebook = real_answer(3)
+    tags = [cell.metadata.get("tags", []) for cell in notebook.cells]
+    last = next(i for i, names in enumerate(tags) if "final-accuracy" in names)
+    notebook.cells = notebook.cells[: last + 1]
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+    (tmp_path / "work").mkdir()
+    nbformat.write(notebook, tmp_path / "work" / "notebook.ipynb")
+
+    # Cells out of sight stay in the page, and JupyterLab looks for no news.
+    for plugin, settings in {
+        "notebook-extension/tracker": {"windowingMode": "none"},
+        "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    }.items():
+        file = tmp_path / "settings" / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        file.parent.mkdir(parents=True)
+        file.write_text(json.dumps(settings))
+    folders = {
+        name: str(tmp_path / name.lower())
+        for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_WORKSPACES_DIR")
+    }
+    command = [sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--port=0"]
+    command += ["--ip=127.0.0.1", f"--ServerApp.root_dir={tmp_path / 'work'}"]
+    settings = {"JUPYTERLAB_SETTINGS_DIR": str(tmp_path / "settings"), "OMP_NUM_THREADS": "1"}
+    with (
+        open(tmp_path / "lab.log", "w") as log,
+        subprocess.Popen(
+            command, env=os.environ | folders | settings, stdout=log, stderr=log
+        ) as server,
+    ):
+        try:
+            for _ in range(300):
+                running = list((tmp_path / "jupyter_runtime_dir").glob("jpserver-*.json"))
+                if running:
+                    break
+                assert server.poll() is None, (tmp_path / "lab.log").read_text()
+                time.sleep(0.1)
+            info = json.loads(running[0].read_text())
+            yield f"{info['url']}lab/tree/notebook.ipynb?token={info['token']}"
+        finally:
+            server.terminate()
+
+
+def run_all_cells(page):
+    """Click until the first cell runs: a click before the kernel is connected can get lost."""
+    prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
+    for _ in range(4):
+        page.get_by_role("menuitem", name="Run", exact=True).click()
+        page.get_by_text("Run All Cells", exact=True).click()
+        with suppress(AssertionError):
+            expect(prompt).to_have_text(re.compile(r"\[\d+\]:"), timeout=30_000)
+            return
+
+
+def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tmp_path):
+    with browser.new_page(viewport={"width": 1280, "height": 900}) as page:
+        page.set_default_timeout(60_000)
+        expect.set_options(timeout=120_000)
+        page.goto(lab)
+        page.get_by_role("heading", name="Fashion-MNIST with a patch MLP").wait_for()
+        page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
+        run_all_cells(page)
+
+        training = page.locator(".jp-CodeCell", has_text="plotting.LiveHistory()")
+        figure = training.locator(".jp-OutputArea-output img")
+        lines = training.locator(".jp-OutputArea-output pre")
+        pictures, progress = [], set()
+        figure.wait_for()
+        while "epoch 3: loss" not in lines.first.inner_text():
+            if figure.get_attribute("src") not in pictures:
+                pictures.append(figure.get_attribute("src"))
+            progress.update(re.findall(r"epoch \d: [█░]+ .*", lines.first.inner_text()))
+            assert len(pictures) <= 4
+            page.wait_for_timeout(50)
+        assert len(pictures) >= 2
+        assert len(progress) > 10
+        assert re.search(r"\d%, [\d,]+ images/s, \d+ s left$", max(progress))
+        final = page.locator(".jp-OutputArea-output", has_text="test accuracy: ")
+        expect(final).to_contain_text(re.compile(r"test accuracy: \d\d\.\d\d %"))
+        expect(page.locator("[data-mime-type='application/vnd.jupyter.error']")).to_have_count(0)
+
+        first_epoch = lines.first.inner_text().splitlines()[0].rpartition(",")[0]
+        training.locator(".jp-InputArea-editor").click()
+        page.keyboard.press("Control+Enter")
+        expect(lines.first).to_contain_text("epoch 2: █")
+        page.get_by_role("button", name="Interrupt the kernel").click()
+        expect(lines.last).to_contain_text("Interrupted after 1 of 3 epochs")
+        expect(figure).to_have_count(1)
+        page.keyboard.press("Control+s")
+        saved = tmp_path / "work" / "notebook.ipynb"
+        for _ in range(100):
+            if "Interrupted after" in saved.read_text():
+                break
+            page.wait_for_timeout(100)
+        assert '"alt": "After 1 of 3 epochs' in saved.read_text()
+
+        training.locator(".jp-InputArea-editor").click()
+        page.keyboard.press("Control+Enter")
+        expect(lines).to_have_count(1)
+        expect(lines.first).to_contain_text(first_epoch)  # the same seed, the same numbers

@@ -1,0 +1,407 @@
+"""Grading: what a submission earns, whatever it does, and whatever happens to the run."""
+
+import csv
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+
+from tools.grading.command import main
+from tools.grading.results import ADVICE
+from tools.grading.rubric import put_checks, read_steps
+from tools.grading.sandbox import find_level
+from tools.notebook import NOTEBOOK
+
+import nbformat
+import psutil
+import pytest
+from classes import DOUBLE, FULL, LEVEL, REAL, SMALL, WRONG_2, instead_of_double
+from made_up import changed, check_of, small_notebook, without
+
+
+def grade(folder, out, *options, check=True, **variables):
+    """Run the command, with these environment variables; return its result."""
+    command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out), *options]
+    environment = {**os.environ, **variables}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert not check or result.returncode == 0, result.stderr
+    return result
+
+
+def call(monkeypatch, *arguments):
+    """Run the command in this process, for what needs no other."""
+    monkeypatch.setattr(sys, "argv", ["grading", *map(str, arguments)])
+    main()
+
+
+def rows(out):
+    """The table of grades: for each submission its row."""
+    with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
+        return {row["submission"].removesuffix(".ipynb"): row for row in csv.DictReader(file)}
+
+
+def points(row):
+    """The points of a row, step by step."""
+    return [int(row[name]) for name in row if re.match(r"\d ", name)]
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """The file of the small assignment, which takes no time."""
+    path = tmp_path_factory.mktemp("small") / "small.ipynb"
+    nbformat.write(small_notebook(), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def graded(small, tmp_path_factory):
+    """The made-up class after grading: where it is, where the results are, what was printed."""
+    folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out")
+    for name, (content, *_) in SMALL.items():
+        file = folder / f"{name}.ipynb"
+        file.parent.mkdir(exist_ok=True)
+        text = content if isinstance(content, str) else nbformat.writes(content)
+        text = text.replace("@FOLDER@", str(folder)).replace("@OUT@", str(out))
+        file.write_text(text, encoding="utf-8")
+    limits = ["--cell-seconds", "3", "--seconds", "60", "--memory", "1"]
+    result = grade(folder, out, "--notebook", str(small), "-n", "2", "--no-network", *limits)
+    return folder, out, result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SMALL)
+def test_every_submission_has_its_row(graded, name):
+    _, expected, reason = SMALL[name]
+    row = rows(graded[1])["'" + name if name.startswith("=") else name]
+    assert points(row) == expected, row
+    assert re.search(reason, row["reason"]), row
+    assert row["reason"] or expected == FULL
+    assert (int(row["total"]), int(row["out_of"])) == (sum(expected), 6)
+    assert 0 <= float(row["seconds"]) < 90
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("endless loop", "ran longer than 3 s"),
+        ("endless loop that ignores interrupts 🎉", "ran longer than 3 s"),
+        # Whichever limit it hits first; a flood of messages also fills the memory.
+        ("endless output", "showed more than 10 MiB|MemoryError"),
+        ("memory hunger", "MemoryError|used more than 1 GiB"),
+        ("memory hunger in many processes", "used more than 1 GiB|ran longer than 3 s"),
+        ("sys.exit", "SystemExit"),
+        ("killed kernel", "the kernel ended"),
+        ("os._exit", "the kernel ended"),
+    ],
+)
+def test_the_reason_names_what_a_hostile_one_did(graded, name, reason):
+    assert re.search(f"code cell 4: ({reason})", rows(graded[1])[f"hostile, {name}"]["reason"])
+
+
+@pytest.mark.slow
+def test_nothing_is_left_behind_or_changed(graded):
+    folder, out, _ = graded
+    kept = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
+    assert kept == {f"{name}.ipynb" for name in SMALL}
+    assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
+        "feedback", "grades.csv", "grades.xml", "reports", "results",
+    ]  # fmt: skip
+    if LEVEL != "none":
+        commands = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
+        assert ["sleep", "98765"] not in commands
+
+
+@pytest.mark.slow
+def test_junit_has_a_test_for_every_step_of_every_submission(graded):
+    cases = ET.parse(graded[1] / "grades.xml").getroot().iter("testcase")
+    failed = {(case.get("classname"), case.get("name")): case.find("failure") for case in cases}
+    assert len(failed) == 3 * len(SMALL)
+    assert failed["model answer.ipynb", "2 Double"] is None
+    assert failed["unfinished.ipynb", "1 Add"] is None
+    assert "AssertionError" in failed["wrong in step 2.ipynb", "2 Double"].text
+
+
+@pytest.mark.slow
+def test_every_notebook_has_a_report_and_feedback(graded):
+    _, out, _ = graded
+    for name, (content, expected, _) in SMALL.items():
+        feedback = (out / "feedback" / f"{name}.txt").read_text(encoding="utf-8")
+        assert f"{sum(expected)} of 6 points" in feedback
+        report = out / "reports" / f"{name}.html"
+        is_notebook = not isinstance(content, str) or name in ("format 3", "no cells")
+        assert report.exists() == is_notebook, name
+    page = (out / "reports" / "unfinished.html").read_text(encoding="utf-8")
+    assert "write double" in page
+    assert "Held." in page
+    assert "unfinished.ipynb: 4 of 6 points" in page
+    page = (out / "reports" / "three errors.html").read_text(encoding="utf-8")
+    for error in ("SyntaxError", "ModuleNotFoundError", "StdinNotImplementedError"):
+        assert error in page
+    feedback = (out / "feedback" / "unfinished.txt").read_text(encoding="utf-8")
+    assert ADVICE["NotImplementedError"] in " ".join(feedback.split())
+
+
+@pytest.mark.slow
+def test_progress_counts_up_to_the_class_and_says_what_is_left(graded):
+    lines = re.findall(r"^ *(\d+) of (\d+) .*$", graded[2], flags=re.MULTILINE)
+    assert [(int(done), int(all_)) for done, all_ in lines[:-1]] == [
+        (n, len(SMALL)) for n in range(1, len(SMALL) + 1)
+    ]
+    assert "left)" in graded[2]
+
+
+@pytest.fixture
+def three(tmp_path, small):
+    """A folder with three submissions, the options to grade them, and where results go."""
+    folder = tmp_path / "three"
+    folder.mkdir()
+    for name in "abc":
+        nbformat.write(small_notebook(), folder / f"{name}.ipynb")
+    return folder, tmp_path / "out", ["--notebook", str(small), "--no-network"]
+
+
+@pytest.mark.slow
+def test_a_stopped_run_goes_on_and_grades_nothing_twice(three):
+    folder, out, options = three
+    command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out), "-n", "1"]
+    process = subprocess.Popen(
+        [*command, *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests that a shell started in the background ignore interrupts, and so would this.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    while "1 of 3" not in process.stderr.readline():
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, printed = process.communicate(timeout=60)
+    assert process.returncode != 0
+    assert "Traceback" not in printed
+    first = {file.name: file.stat().st_mtime_ns for file in (out / "results").iterdir()}
+    assert 1 <= len(first) < 3
+    assert len(rows(out)) == len(first)
+
+    nbformat.write(changed(small_notebook(), "a + b", "a - b"), folder / "d.ipynb")
+    result = grade(folder, out, "-n", "1", *options)
+    assert result.stderr.count("graded before") == len(first)
+    second = {file.name: file.stat().st_mtime_ns for file in (out / "results").iterdir()}
+    assert first.items() <= second.items()
+    assert len(rows(out)) == 4
+
+    nbformat.write(changed(small_notebook(), "a + b", "a * b"), folder / "d.ipynb")
+    assert grade(folder, out, "-n", "1", *options).stderr.count("graded before") == 3
+
+
+@pytest.mark.slow
+def test_nobodys_settings_change_a_grade(three, tmp_path):
+    folder, out, options = three
+    settings = tmp_path / "settings"
+    for path, text in {
+        "sitecustomize.py": "import builtins\nbuiltins.sum = lambda numbers: 0",
+        "startup.py": "raise SystemExit",
+        "matplotlibrc": "font.size: 30",
+        "profile_default/startup/abs.py": "abs = None",
+        "profile_default/ipython_config.py": "get_config().InteractiveShell.xmode = 'Minimal'",
+    }.items():
+        (settings / path).parent.mkdir(parents=True, exist_ok=True)
+        (settings / path).write_text(text)
+    (folder / "pytest.ini").write_text("[pytest]\naddopts = --not-an-option")
+    (folder / "conftest.py").write_text("raise SystemExit")
+    variables = {
+        **dict.fromkeys(["PYTHONPATH", "MPLCONFIGDIR", "IPYTHONDIR"], str(settings)),
+        "PYTHONSTARTUP": str(settings / "startup.py"),
+        "PYTHONHASHSEED": "1",
+        "PYTHONOPTIMIZE": "1",
+        "PYTHONWARNINGS": "error",
+        "PYTEST_ADDOPTS": "--not-an-option",
+        "PYTEST_PLUGINS": "not_a_module",
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "MPLBACKEND": "not_a_backend",
+        "OMP_NUM_THREADS": "none",
+        "A_PASSWORD": "secret",
+    }
+    careless = f"""
+import os, warnings, matplotlib
+warnings.warn("old", DeprecationWarning)
+assert matplotlib.rcParams["font.size"] == 10
+assert os.environ["OMP_NUM_THREADS"].isdecimal()
+assert "A_PASSWORD" not in os.environ
+{DOUBLE}"""
+    nbformat.write(instead_of_double(careless), folder / "b.ipynb")
+    nbformat.write(changed(small_notebook(), "a + b", "b - a"), folder / "c.ipynb")
+    grade(folder, out, "-n", "1", *options, **variables)
+    table = rows(out)
+    assert {name: points(row) for name, row in table.items()} == {
+        "a": FULL,
+        "b": FULL,
+        "c": [0, 0, 3],
+    }
+    assert [row["reason"] for row in table.values()] == [
+        "",
+        "",
+        "check 1: AssertionError: not the sum",
+    ]
+
+
+@pytest.mark.slow
+def test_a_class_can_be_split_and_its_results_joined(three, tmp_path, monkeypatch):
+    folder, out, options = three
+    (folder / "c.ipynb").unlink()
+    parts = [tmp_path / number for number in "123"]  # the last one has nothing to do
+    for part in parts:
+        grade(folder, part, "--part", f"{part.name}/3", "-n", "1", *options)
+    call(monkeypatch, "--merge", *parts, "--out", out)
+    assert {name: points(row) for name, row in rows(out).items()} == dict.fromkeys("ab", FULL)
+    assert len(list(ET.parse(out / "grades.xml").getroot().iter("testcase"))) == 6
+    assert sorted(file.stem for file in (out / "feedback").iterdir()) == ["a", "b"]
+    with pytest.raises(SystemExit, match="in another part as well"):
+        call(monkeypatch, "--merge", parts[0], parts[0], "--out", out)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("programs", ["bwrap unshare", "unshare", ""])
+def test_no_network_means_none_or_says_that_it_could_not(small, tmp_path, monkeypatch, programs):
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for program in ["bash", "env", "true", *programs.split()]:
+        if not shutil.which(program):
+            pytest.skip(f"{program} is not installed")
+        (tools / program).symlink_to(shutil.which(program))
+    monkeypatch.setenv("PATH", str(tools))
+    if programs and find_level(network=False) == "none":
+        pytest.skip("this system lets nobody cut the network")
+    folder, out = tmp_path / "class", tmp_path / "out"
+    folder.mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = f"import socket\nsocket.create_connection({server.getsockname()!r}, timeout=5)"
+        nbformat.write(instead_of_double(f"{call}\n{DOUBLE}"), folder / "calls.ipynb")
+        result = grade(folder, out, "--notebook", str(small), "--no-network", "-n", "1")
+    assert points(rows(out)["calls"]) == (WRONG_2 if programs else FULL)
+    assert ("COULD NOT BE CUT OFF" in result.stderr) != bool(programs)
+
+
+@pytest.mark.slow
+def test_the_network_stays_reachable_without_the_option(three):
+    folder, out, options = three
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        call = f"import socket\nsocket.create_connection({server.getsockname()!r}, timeout=5)"
+        nbformat.write(instead_of_double(f"{call}\n{DOUBLE}"), folder / "calls.ipynb")
+        grade(folder, out, "--part", "4/4", "-n", "1", *options[:-1])
+    assert points(rows(out)["calls"]) == FULL
+
+
+RELABELS = "wrong in step 1, relabels the test images"
+STAND_IN_REMARK = "the data is the drawn stand-in: the accuracy means nothing"
+
+
+@pytest.fixture(scope="module")
+def graded_real(tmp_path_factory):
+    """Where the results of submissions of the assignment itself are."""
+    folder, out = tmp_path_factory.mktemp("class"), tmp_path_factory.mktemp("out")
+    for name, (notebook, _) in REAL.items():
+        nbformat.write(notebook, folder / f"{name}.ipynb")
+    grade(folder, out, "-n", "2", "--no-network")
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", REAL)
+def test_a_wrong_step_costs_its_own_points_and_no_others(graded_real, name):
+    row, wrong = rows(graded_real)[name], REAL[name][1]
+    expected = [0 if s.number in wrong else s.points for s in read_steps(NOTEBOOK)]
+    assert points(row) == expected, row
+    assert wrong or row["reason"] in ("", STAND_IN_REMARK)
+    assert not wrong or row["reason"]
+
+
+@pytest.mark.slow
+def test_the_accuracy_is_counted_by_the_grader(graded_real):
+    table = rows(graded_real)
+    assert float(table["model answer"]["accuracy"]) > 0.8
+    assert float(table["fakes its accuracy"]["accuracy"]) < 0.3
+    relabels = table[RELABELS]
+    assert relabels["accuracy"] == table["model answer"]["accuracy"]
+    feedback = (graded_real / "feedback" / f"{RELABELS}.txt").read_text(encoding="utf-8")
+    assert "the grader counts" in " ".join(feedback.split())
+    assert table["starter"]["accuracy"] == ""
+
+
+@pytest.mark.slow
+def test_the_benchmark_runs_at_a_tiny_size():
+    script = NOTEBOOK.parents[1] / "benchmarks" / "grading.py"
+    options = ["--small", "--honest", "1", "--hostile", "1", "--cell-seconds", "2"]
+    options += ["--workers", "1"]  # or the longer of the two would count, not their sum
+    command = [sys.executable, str(script), *options]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    result = json.loads(printed.splitlines()[-1])
+    assert (result["submissions"], result["hostile"], result["wrong"]) == (2, 1, 0)
+    assert 0 < result["ratio"] < 1.1
+
+
+def test_bad_input_ends_with_one_sentence(tmp_path, monkeypatch):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    for folder, options, message in [
+        (tmp_path / "none", [], "is not a folder"),
+        (empty, [], "holds no"),
+        (empty, ["--part", "3/2"], "--part must be like 2/10"),
+    ]:
+        with pytest.raises(SystemExit, match=f"^error: .*{message}"):
+            call(monkeypatch, folder, "--out", tmp_path / "out", *options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "one of the arguments folder --merge --rubric is required"),
+        (["folder"], "--out is missing"),
+        (["folder", "--out", "out", "--rubric"], "not allowed with argument folder"),
+    ],
+)
+def test_the_command_line_says_what_is_missing(arguments, message, monkeypatch, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        call(monkeypatch, *arguments)
+    assert message in capsys.readouterr().err
+
+
+def test_the_rubric_is_that_of_the_notebook(monkeypatch, capsys):
+    call(monkeypatch, "--rubric")
+    assert capsys.readouterr().out.splitlines() == [
+        "  1  1 Load",
+        "  2  2 Patchify",
+        "  3  3 Backbone and classifier",
+        "  2  4 Loss and optimiser",
+        "  1  5 Train",
+        "  1  6 Final accuracy",
+        " 10  together",
+    ]
+
+
+def test_a_step_is_called_what_its_heading_says():
+    text = "\n".join(c.source for c in nbformat.read(NOTEBOOK, as_version=4).cells)
+    for step in read_steps(NOTEBOOK):
+        assert f"## {step.number}. {step.title}\n" in text
+
+
+def test_nbval_names_each_check():
+    options = ["--nbval-lax", "--collect-only", "-q", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *options, str(NOTEBOOK)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for step in read_steps(NOTEBOOK):
+        assert f"::Check {step.number}: {step.title}\n" in printed
+
+
+@pytest.mark.parametrize("missing", [1, 2, 3])
+def test_a_missing_check_goes_to_the_end_of_its_step(small, missing):
+    steps = read_steps(small)
+    notebook = small_notebook()
+    complete = [cell.source for cell in notebook.cells]
+    submission = without(notebook, lambda cell: cell == check_of(notebook, missing))
+    assert put_checks(submission, steps) == [f"check {missing} was missing (put back)"]
+    assert [cell.source for cell in submission.cells] == complete

@@ -1,0 +1,279 @@
+"""The report: what becomes one, what is refused, and what the page holds."""
+
+import base64
+import re
+import subprocess
+import sys
+
+from tools.notebook import NOTEBOOK
+from tools.report.__main__ import main
+from tools.report.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
+from tools.report.write import ReportError, write_report
+
+import nbformat
+import pytest
+from bs4 import BeautifulSoup
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from pygments.styles import get_style_by_name
+
+ERROR = new_output("error", ename="ValueError", evalue="no", traceback=["\x1b[31mno\x1b[0m"])
+PICTURE = base64.b64encode(b"a picture").decode()
+
+
+def executed(outputs, count=1):
+    cell = new_code_cell("print('x')", execution_count=count, outputs=outputs)
+    cell.metadata["tags"] = ["final-accuracy"]
+    return new_notebook(cells=[cell])
+
+
+def stdout(text):
+    return new_output("stream", name="stdout", text=text)
+
+
+def page_of(*cells, **options):
+    """The page of a notebook that holds these cells; a string is a text cell."""
+    cells = [new_markdown_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    page, _ = ReportExporter(**options).from_notebook_node(new_notebook(cells=cells))
+    return BeautifulSoup(page, "html.parser")
+
+
+def code_cell(source, *outputs, tags=()):
+    metadata = {"tags": list(tags)}
+    return new_code_cell(source, execution_count=1, outputs=list(outputs), metadata=metadata)
+
+
+@pytest.fixture
+def source(tmp_path):
+    path = tmp_path / "notebook.ipynb"
+    nbformat.write(executed([stdout("test accuracy: 12.34 % (stand-in)\n")]), path)
+    return path
+
+
+def run_command(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
+    main()
+
+
+def test_an_executed_notebook_becomes_html_and_its_accuracy_is_the_last_line(
+    source, monkeypatch, capsys
+):
+    run_command(monkeypatch, source)
+    assert capsys.readouterr().out.splitlines()[-1] == "test accuracy: 12.34 % (stand-in)"
+    assert "12.34 %" in source.with_suffix(".html").read_text(encoding="utf-8")
+
+
+def test_nbconvert_knows_the_exporter_by_name_and_leaves_the_old_report_of_what_was_not_run(
+    source, tmp_path
+):
+    nbformat.write(executed([], count=None), tmp_path / "open.ipynb")
+    (tmp_path / "open.html").write_text("the old report")
+    command = [sys.executable, "-m", "nbconvert", "--to", "report", source.name, "open.ipynb"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    by_name = source.with_suffix(".html").read_text(encoding="utf-8")
+    write_report(source, source.with_suffix(".html"))
+    assert by_name.strip() == source.with_suffix(".html").read_text(encoding="utf-8").strip()
+    assert result.returncode != 0
+    assert "Code cell 1 was not run" in result.stderr.splitlines()[-1]
+    assert (tmp_path / "open.html").read_text() == "the old report"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "message"),
+    [
+        (executed([], count=None), "Code cell 1 was not run"),
+        (executed([ERROR]), "Code cell 1 failed with ValueError: no"),
+        (executed([]), "No cell tagged final-accuracy"),
+    ],
+)
+def test_a_notebook_that_cannot_be_reported_leaves_the_old_report(tmp_path, notebook, message):
+    source, target = tmp_path / "notebook.ipynb", tmp_path / "report.html"
+    nbformat.write(notebook, source)
+    target.write_text("the old report")
+    with pytest.raises(ReportError, match=message):
+        write_report(source, target)
+    assert target.read_text() == "the old report"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notebook.ipynb", "report.html"]
+
+
+@pytest.mark.parametrize("content", ["", "no JSON", "[]", '{"cells": 3}'])
+def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
+    source = tmp_path / "other.ipynb"
+    source.write_text(content)
+    with pytest.raises(ReportError, match=r"other\.ipynb is not a Jupyter notebook"):
+        write_report(source, tmp_path / "report.html", allow_errors=True)
+
+
+def test_a_missing_file_ends_with_one_sentence(tmp_path, monkeypatch):
+    with pytest.raises(SystemExit, match=r"^error: Cannot read"):
+        run_command(monkeypatch, tmp_path / "none.ipynb")
+
+
+def test_with_allow_errors_the_head_lists_what_went_wrong(tmp_path):
+    source, target = tmp_path / "notebook.ipynb", tmp_path / "report.html"
+    cells = [new_code_cell("1 / 0", execution_count=1, outputs=[ERROR]), new_code_cell("2")]
+    nbformat.write(new_notebook(cells=cells), source)
+    assert write_report(source, target, allow_errors=True) is None
+    page = BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+    problems = [problem.get_text() for problem in page.header.find_all("dd")]
+    assert problems == ["code cell 1 failed with ValueError: no", "code cell 2 was not run"]
+    for link in page.header.find_all("a"):
+        assert page.find(id=link["href"][1:])
+    assert page.select_one("pre.stderr").get_text() == "no"
+    assert "(not run)" in page.find(id="code-2").summary.get_text()
+
+
+def test_the_head_holds_the_title_the_facts_and_the_accuracy():
+    facts = {"text/markdown": "| | this run |\n|:--|:--|\n| data | **drawn** |\n| device | cpu |\n"}
+    page = page_of(
+        "# The title\n\nText.",
+        code_cell("facts", new_output("execute_result", facts), tags=["facts"]),
+        code_cell("print()", stdout("test accuracy: 12.34 % (x)\n"), tags=["final-accuracy"]),
+    )
+    assert page.header.h1.get_text() == "The title"
+    assert page.html["lang"] == "en"
+    names, values = (
+        [part.get_text() for part in page.header.find_all(kind)] for kind in ("dt", "dd")
+    )
+    assert names == ["data", "device", "test accuracy"]
+    assert values == ["drawn", "cpu", "12.34 % (x)"]
+
+
+def test_headings_are_put_in_order_and_the_contents_lead_to_them():
+    page = page_of("# One\n\n### Deeper\n\n# One more", "## Twice", "## Twice\n\n### In it")
+    assert [one.get_text() for one in page.find_all("h1")] == ["One"]
+    headings = page.main.find_all(re.compile("^h[1-6]$"))
+    assert [one.name for one in headings] == ["h2", "h2", "h2", "h2", "h3"]
+    links = page.nav.find_all("a")
+    assert [one.get_text() for one in links] == [one.get_text() for one in headings]
+    assert [one["href"][1:] for one in links] == [one["id"] for one in headings]
+    assert len({one["id"] for one in headings}) == 5
+
+
+def test_an_empty_heading_and_a_link_in_a_heading_break_no_contents():
+    page = page_of("# \n\n## [Linked](https://example.org)\n\n##\n\ntext")
+    assert [one.get_text() for one in page.nav.find_all("a")] == ["Linked"]
+    assert page.nav.select("a a") == []
+    assert page.header.h1.get_text() == "Notebook"  # the file's name
+
+
+def test_a_picture_that_is_not_attached_is_named(tmp_path):
+    nbformat.write(new_notebook(cells=[new_markdown_cell("![](attachment:a.png)")]), tmp_path / "n")
+    with pytest.raises(ReportError, match=r"missing attachment: a\.png"):
+        write_report(tmp_path / "n", tmp_path / "report.html", allow_errors=True)
+
+
+def test_formulas_become_mathml_and_what_is_none_stays_readable():
+    page = page_of(
+        r"Inline $a < b$ and $\nonsense$."
+        "\n\n"
+        r"$$x_1 \qquad \text{under\_score}$$"
+        "\n\n"
+        r"\begin{aligned} a &= b \\ c &= d \end{aligned}"
+    )
+    formulas = page.main.find_all("math")
+    assert [one.get_text() for one in formulas] == ["a<b", "x1", "under_score", "a=bc=d"]
+    assert [one.get("display") for one in formulas] == [None, "block", "block", "block"]
+    assert page.main.code.get_text() == r"\nonsense"
+
+
+def test_every_formula_of_the_notebook_converts():
+    cells = nbformat.read(NOTEBOOK, as_version=4).cells
+    texts = [cell.source for cell in cells if cell.cell_type == "markdown" and "$" in cell.source]
+    assert len(texts) > 5
+    page = page_of(*texts)
+    assert len(page.find_all("math")) >= len(texts)
+    assert page.select(".formula:is(code)") == []
+
+
+def test_tables_get_header_cells():
+    page = page_of("| | n |\n|:--|--:|\n| a | 1 |\n| | 2 |")
+    assert [(one.name, one.get("scope")) for one in page.thead.find_all(["td", "th"])] == [
+        ("td", None),
+        ("th", "col"),
+    ]
+    assert [(one.get_text(), one["scope"]) for one in page.tbody.find_all("th")] == [("a", "row")]
+
+
+def test_alternative_text_comes_from_the_figure_and_may_hold_any_character():
+    alt = 'from 1 < 2 to "3" & more'
+    picture = new_output(
+        "display_data", {"image/png": PICTURE}, metadata={"image/png": {"alt": alt}}
+    )
+    page = page_of(code_cell("figure", picture), code_cell("figure", picture))
+    assert [one["alt"] for one in page.find_all("img")] == [alt, alt]
+
+
+@pytest.mark.filterwarnings("ignore:Your element with mimetype")
+def test_nothing_that_runs_or_loads_comes_through():
+    page = page_of(
+        '<script>alert(1)</script><img src="https://example.org/a.png" onerror="alert(2)">'
+        '<a href="javascript:alert(3)" onclick="alert(4)">a</a> <b style="color: red">bold</b>'
+        '\n\n<iframe src="https://example.org"></iframe>\n\n<form action="x"><p>text</p></form>',
+        code_cell("html", new_output("display_data", {"text/html": "<style>a{}</style><svg/>ok"})),
+        code_cell("js", new_output("display_data", {"application/javascript": "alert(5)"})),
+    )
+    assert page.main.find_all(["script", "iframe", "form", "img", "style", "svg"]) == []
+    for element in page.main.find_all(True):
+        assert not element.attrs.keys() & {"onclick", "onerror", "src", "href"}
+    assert "alert" not in page.main.get_text().replace("js", "")
+    assert page.main.b.get_text() == "bold"
+    assert "text" in page.main.get_text()
+    assert page.find("meta", {"http-equiv": True})["content"].startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize(
+    "link",
+    ["javascript:alert(1)", "java&#115;cript&colon;alert(1)", "data:text/html,a", "data&colon;a"],
+)
+def test_a_link_leads_to_a_page_or_nowhere(link):
+    links = (link, "HTTPS://example.org", "c#d")
+    page = page_of(" ".join(f'<a href="{one}">a</a>' for one in links))
+    assert [one.get("href") for one in page.main.find_all("a")] == [None, *links[1:]]
+
+
+def test_a_cell_cannot_end_what_holds_it():
+    """What came after the end of `main` was once taken for the page's own."""
+    html = "</div></main><script>alert(1)</script><p onclick='alert(2)'>after<div><table>"
+    page = page_of(html, code_cell("html", new_output("display_data", {"text/html": html})))
+    assert len(page.find_all("main")) == 1
+    assert page.find_all("script") == []
+    assert all("onclick" not in one.attrs for one in page.find_all("p"))
+    assert [child.name for child in page.main.find_all(recursive=False)] == ["div", "div"]
+
+
+def test_tables_keep_their_alignment_and_no_other_style():
+    page = page_of("| n |\n|--:|\n| 1 |", '<p style="position: fixed; text-align: center">a</p>')
+    assert page.main.th["style"].rstrip(";") == "text-align:right"
+    assert page.main.p["style"] == "text-align: center;"
+
+
+def test_hide_code_leaves_the_story_alone():
+    cells = ["Text.", code_cell("print('x')", stdout("x\n"))]
+    assert page_of(*cells).details.pre.get_text().strip() == "print('x')"
+    page = page_of(*cells, exclude_input=True)
+    assert page.details is None
+    assert page.select_one(".output pre").get_text() == "x\n"
+
+
+def test_checks_come_folded_and_other_code_unfolded():
+    page = page_of(code_cell("a"), code_cell("b", tags=["check"]))
+    assert [one.has_attr("open") for one in page.find_all("details")] == [True, False]
+
+
+def luminance(color):
+    """Of a color in six hexadecimal digits, as WCAG 2.1 defines it."""
+    parts = [int(color[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [p / 12.92 if p <= 0.03928 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(("name", "scheme"), [(LIGHT_CODE, 0), (DARK_CODE, 1)])
+def test_every_color_of_code_has_a_contrast_of_4_5(name, scheme):
+    css = (NOTEBOOK.parents[1] / "tools/report/templates/report/report.css").read_text()
+    panel = luminance(re.findall(r"--panel: #(\w{6})", css)[scheme])
+    ink = re.findall(r"--ink: #(\w{6})", css)[scheme]
+    for token, style in get_style_by_name(name):
+        if str(token).startswith("Token.Generic"):
+            continue  # of logs and diffs, not of code
+        lighter, darker = sorted([luminance(style["color"] or ink), panel], reverse=True)
+        assert (lighter + 0.05) / (darker + 0.05) >= 4.5, token

@@ -1,0 +1,331 @@
+"""The figures can be drawn from what the notebook hands them, partial runs included."""
+
+import base64
+import io
+import sys
+from itertools import combinations, product
+from types import SimpleNamespace
+
+import matplotlib as mpl
+import pytest
+import torch
+from IPython.core.interactiveshell import InteractiveShell
+from PIL import Image
+
+mpl.use("Agg")
+
+from utils import plotting
+from utils.training import History
+
+NAMES = [f"class {number}" for number in range(10)]
+STAGES = {
+    "images": (512, 28, 28),
+    "patchify": (512, 16, 49),
+    "stem": (512, 16, 64),
+    "MLP 1:\nbetween patches": (512, 16, 64),
+    "MLP 2:\nwithin a patch": (512, 16, 64),
+    "mean": (512, 64),
+    "classifier": (512, 10),
+}
+
+
+def history(epochs, source="Fashion-MNIST"):
+    values = [0.7 + 0.01 * epoch for epoch in range(epochs)]
+    data = SimpleNamespace(source=source, num_images=60_000)
+    return History(5, data, (), [0.5] * 4 * epochs, *(list(values) for _ in range(5)))
+
+
+def swept(accuracy, diverged_at=None):
+    run = history(0 if diverged_at else 3)
+    run.test_accuracy[-1:] = [] if diverged_at else [accuracy]
+    run.diverged_at = diverged_at
+    return run
+
+
+def texts(figure):
+    """All words that a figure shows."""
+    figure.savefig(io.BytesIO(), format="png")
+    found = figure.findobj(lambda artist: hasattr(artist, "get_text"))
+    return " ".join(artist.get_text() for artist in found)
+
+
+@pytest.mark.parametrize("epochs", [0, 1, 5])
+def test_a_history_can_be_drawn_after_any_number_of_epochs(epochs):
+    words = texts(plotting.plot_history(history(epochs)))
+    assert f"After {epochs} of 5 epochs" in words
+    assert "nats per image" in words
+
+
+@pytest.fixture
+def every_figure():
+    images = torch.zeros(20, 28, 28, dtype=torch.uint8)
+    confusion = 50 * torch.eye(10, dtype=torch.long) + 1
+    confusion[6, 0] = 40
+    return [
+        plotting.plot_images(images, NAMES + NAMES, 10, "twenty images", "stand-in"),
+        plotting.plot_images(images[:1], ["bag?\nlabel: shirt"], 5, "mistakes", "stand-in"),
+        plotting.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
+        plotting.plot_history(history(0, "stand-in")),
+        plotting.plot_history(history(3, "stand-in")),
+        plotting.plot_class_accuracy(torch.linspace(0.5, 0.95, 10), NAMES, "stand-in"),
+        plotting.plot_confusion(confusion, NAMES, "stand-in"),
+        plotting.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": {0.1: swept(0, 4)}}, "stand-in"),
+        plotting.plot_network(STAGES),
+    ]
+
+
+def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
+    found = [
+        "Pictures in rows of 10, 20 in all: class 0; class 1;",
+        "Pictures in rows of 5, 1 in all: bag?, label: shirt.",
+        "cut into 4 patches of 14 x 14 pixels, 2 in a row; put back together, it equals",
+        "empty line charts",
+        "from 70.0% to 72.0% on the test images, highest after epoch 3, 72.0%; and with the moving "
+        "average (EMA) of the weights from 70.0% to 72.0% on the test images.",
+        "from class 9, the easiest, to class 0, the hardest: class 9 95.0%",
+        "right, are 79.8% of the images. The most frequent mistake takes class 6 for class 0: 40",
+        "Adam: 86.0% at 0.01, mean loss at 0.01 from 0.700 to 0.720 nats. SGD: diverged at step 4",
+        "images (b, 28, 28), then patchify (b, 16, 49), then stem (b, 16, 64), then MLP 1: between "
+        "patches (b, 16, 64), then MLP 2: within a patch (b, 16, 64), then mean (b, 64), then",
+    ]
+    for figure, finding in zip(every_figure, found, strict=True):
+        assert finding in figure.alt
+        shows_images = not figure.alt.startswith("The network")
+        assert ("STAND-IN" in figure.alt) == ("STAND-IN" in texts(figure)) == shows_images
+    assert "STAND-IN" not in texts(plotting.plot_history(history(2)))
+
+
+def test_no_text_is_smaller_than_9_points_and_all_of_it_is_inside(every_figure):
+    for figure in every_figure:
+        figure.savefig(io.BytesIO(), format="png")
+        for text in figure.findobj(mpl.text.Text):
+            if text.get_text() and text.get_visible():
+                assert text.get_fontsize() >= 9, text.get_text()
+        box = figure.get_tightbbox()
+        assert box.width <= plotting.WIDTH + 0.25
+
+
+def test_lines_differ_in_more_than_color():
+    accuracy = plotting.plot_history(history(3)).axes[1]
+    looks = [(line.get_linestyle(), line.get_marker()) for line in accuracy.lines]
+    assert len(set(looks)) == len(looks) == 3
+
+
+@pytest.mark.parametrize(
+    "ends", [(0.88, 0.88, 0.88), (0.1, 0.1, 0.9), (0.881, 0.865, 0.884), (1.0, 1.0, 1.0)]
+)
+def test_the_labels_of_the_curves_touch_neither_each_other_nor_the_axes(ends):
+    run = history(5)
+    for values, end in zip(
+        (run.train_accuracy, run.test_accuracy, run.average_accuracy), ends, strict=True
+    ):
+        values[:] = [0.6, 0.7, 0.8, 0.85, end]
+    figure = plotting.plot_history(run)
+    figure.savefig(io.BytesIO(), format="png")
+    axes = figure.axes[1]
+    boxes = [text.get_window_extent() for text in axes.texts]
+    assert len(boxes) == 3
+    assert not any(a.overlaps(b) for a, b in combinations(boxes, 2))
+    assert not any(axes.get_window_extent().overlaps(box) for box in boxes)
+    assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.corners())
+
+
+def test_the_sweep_says_what_each_rate_reached_and_which_one_was_best():
+    sweep = {
+        "Adam": {0.003: swept(0.84), 0.01: swept(0.86)},
+        "SGD": {0.1: swept(0.81), 0.4: swept(0.79)},
+    }
+    figure = plotting.plot_sweep(sweep, "Fashion-MNIST")
+    assert "Adam: 84.0% at 0.003, 86.0% at 0.01, mean loss at 0.01 from 0.700 to" in figure.alt
+    assert "SGD: 81.0% at 0.1, 79.0% at 0.4, mean loss at 0.1 from 0.700 to" in figure.alt
+    words = texts(figure)
+    assert "Adam, best at 0.01" in words
+    assert "SGD, best at 0.1" in words
+    assert "diverged" not in words + figure.alt
+
+
+@pytest.mark.parametrize("best", [0.81, None], ids=["one of two", "all"])
+def test_a_run_that_diverged_is_drawn_and_named(best):
+    sgd = {0.1: swept(best) if best else swept(0, 40), 0.4: swept(0, 80)}
+    figure = plotting.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": sgd}, "Fashion-MNIST")
+    assert "diverged at step 80 at 0.4" in figure.alt
+    assert "SGD, diverged" in texts(figure)
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert sum(len(line.get_xdata()) for line in crosses) == (1 if best else 2)
+
+
+def boxes_of(figure):
+    """Where each text of the drawn figure stands; ticks out of sight have none."""
+    figure.savefig(io.BytesIO(), format="png")
+    shown = [*figure.texts, *(text for legend in figure.legends for text in legend.texts)]
+    for axes in figure.axes:
+        shown += axes.texts
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            low, high = sorted(axis.get_view_interval())
+            ticks = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            shown += [axis.label, *(label for place, label in ticks if low <= place <= high)]
+        shown.append(axes.title)
+    return [text.get_window_extent() for text in shown if text.get_text().strip()]
+
+
+def touching(boxes):
+    return [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+@pytest.mark.parametrize("failed", [{}, {0.1: 40}, {0.01: 7, 0.1: 40, 0.4: 80}])
+def test_no_label_of_the_sweep_touches_another_or_an_axis(failed):
+    sweep = {
+        name: {rate: swept(0.8 + rate / 10, failed.get(rate)) for rate in rates}
+        for name, rates in {"Adam": (0.003, 0.01, 0.03), "SGD": (0.1, 0.2, 0.4)}.items()
+    }
+    figure = plotting.plot_sweep(sweep, "stand-in")
+    assert not touching(boxes_of(figure))
+    (legend,) = figure.legends
+    outside = [*figure.legends, figure._suptitle]
+    outside += [axes.xaxis.label for axes in figure.axes] + [
+        axes.yaxis.label for axes in figure.axes
+    ]
+    for axes, artist in product(figure.axes, outside):
+        assert not axes.get_window_extent().overlaps(artist.get_window_extent())
+    assert figure.bbox.containsx(legend.get_window_extent().x0)
+    assert figure.bbox.containsx(legend.get_window_extent().x1)
+
+
+def arrows_of(figure):
+    """Where each arrow of the network stands."""
+    notes = figure.findobj(mpl.text.Annotation)
+    return [note.arrow_patch.get_window_extent() for note in notes]
+
+
+def test_the_network_is_a_box_for_every_step_and_a_shape_at_every_arrow():
+    figure = plotting.plot_network(STAGES)
+    words = texts(figure).split()
+    assert {"images", "patchify", "stem", "MLP", "mean", "classifier"} <= set(words)
+    shapes = [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("(")]
+    assert shapes == ["(b, 28, 28)", "(b, 16, 49)", *["(b, 16, 64)"] * 3, "(b, 64)", "(b, 10)"]
+    assert len(figure.axes[0].patches) == 6
+    assert len(arrows_of(figure)) == 7
+
+
+def test_nothing_in_the_network_overlaps():
+    figure = plotting.plot_network(STAGES)
+    assert figure.get_size_inches()[0] == 8
+    assert not touching(boxes_of(figure))
+    steps = [patch.get_window_extent() for patch in figure.axes[0].patches]
+    assert not touching(steps + arrows_of(figure))
+    for text in boxes_of(figure):
+        around = [step for step in steps if step.overlaps(text)]
+        assert all(step.contains(*corner) for step in around for corner in text.corners())
+        assert not any(arrow.overlaps(text) for arrow in arrows_of(figure))
+
+
+def test_a_table_aligns_numbers_and_escapes_bars():
+    rows = [["a|b", 60_000, "\N{MINUS SIGN}1.5 %", True], ["c", -7, "+3", None]]
+    assert plotting.table(["name", "images", "change", "x"], rows).data.splitlines() == [
+        "| name | images | change | x |",
+        "| :-- | --: | --: | :-- |",
+        "| a\\|b | 60,000 | \N{MINUS SIGN}1.5 % | True |",
+        "| c | -7 | +3 | None |",
+    ]
+    assert plotting.table(["a", "b"], []).data == "| a | b |\n| :-- | :-- |"
+
+
+def test_a_matplotlibrc_of_the_user_changes_nothing():
+    with mpl.rc_context({"font.size": 30, "savefig.dpi": 7, "lines.marker": "x"}):
+        plotting.use_style()
+        assert mpl.rcParams["font.size"] == 10.5
+        assert mpl.rcParams["savefig.dpi"] == "figure"
+        assert mpl.rcParams["lines.marker"] == "None"
+
+
+def test_figures_reach_the_notebook_sharp_and_with_their_words(monkeypatch):
+    shell = InteractiveShell.instance()
+    monkeypatch.setattr(plotting, "get_ipython", lambda: shell)
+    plotting.use_style()
+    figure = plotting.plot_history(history(2))
+    data, metadata = shell.display_formatter.format(figure)
+    picture = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
+    assert metadata["image/png"]["alt"] == figure.alt
+    assert picture.width == pytest.approx(2 * metadata["image/png"]["width"], abs=1)
+
+
+def test_without_a_notebook_the_live_history_prints_one_line_an_epoch(capsys):
+    live = plotting.LiveHistory()
+    for epochs in (1, 2):
+        live.on_step(history(epochs - 1), 512, 60_000)
+        live.on_epoch(history(epochs))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("epoch 2: loss 0.710")
+
+
+@pytest.fixture
+def live(monkeypatch):
+    """A live history that believes to be in a notebook, its clock, and what it displays."""
+    clock, shown = [100.0], []
+
+    class Handle:
+        def __init__(self, content):
+            self.contents = [content]
+            shown.append(self.contents)
+
+        def update(self, content, raw=False):
+            self.contents.append(content)
+
+    monkeypatch.setattr(plotting, "get_ipython", lambda: SimpleNamespace(kernel=None))
+    monkeypatch.setattr(plotting, "display", lambda content, **options: Handle(content))
+    monkeypatch.setattr(plotting.time, "perf_counter", lambda: clock[0])
+    return plotting.LiveHistory(), clock, shown
+
+
+def test_in_a_notebook_one_figure_and_one_text_are_updated_in_place(live):
+    live, clock, shown = live
+    for epochs in (1, 2, 3):
+        clock[0] += 1.0
+        live.on_step(history(epochs - 1), 30_000, 60_000)
+        live.on_epoch(history(epochs))
+    pictures, texts = shown
+    titles = [picture.alt.split(".")[0] for picture in pictures]
+    assert titles == [f"After {done} of 5 epochs" for done in range(4)]
+    lines = texts[-1]["text/plain"].splitlines()
+    assert [line[:8] for line in lines] == ["epoch 1:", "epoch 2:", "epoch 3:"]
+
+
+def test_the_progress_gives_speed_and_time_left(live):
+    live, clock, shown = live
+    clock[0] += 2.0  # half of the first of five epochs
+    live.on_step(history(0), 30_000, 60_000)
+    progress = shown[1][-1]["text/plain"]
+    assert progress.startswith("epoch 1:  10%|█")
+    assert progress.endswith("| 30.0k/300k [00:02<00:18, 15.0k images/s]")
+    assert len(progress) == 79
+
+
+def test_the_progress_is_updated_at_most_every_fifth_of_a_second(live):
+    live, clock, shown = live
+    for seen in range(1, 1001):
+        clock[0] += 0.01
+        live.on_step(history(0), seen, 1000)
+    assert 40 <= len(shown[1]) <= 52  # 10 s
+
+
+def test_a_terminal_gets_the_progress_in_one_line_that_is_overwritten(monkeypatch):
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    monkeypatch.setattr(sys, "stdout", terminal)
+    live = plotting.LiveHistory()
+    monkeypatch.setattr(live, "INTERVAL", 0.0)
+    live.on_step(history(0), 512, 60_000)
+    live.on_epoch(history(1))
+    progress, epoch = terminal.getvalue().split("\r")[1:]
+    assert progress.startswith("epoch 1:   0%|")
+    assert epoch.startswith("epoch 1: loss")
+    assert len(epoch.rstrip("\n")) >= len(progress)
+
+
+def test_confusion_rows_are_shares_of_the_label():
+    confusion = torch.zeros(10, 10, dtype=torch.long)
+    confusion[0, 3], confusion[0, 0] = 30, 10
+    axes = plotting.plot_confusion(confusion + torch.eye(10).long(), NAMES, "Fashion-MNIST").axes[0]
+    assert axes.images[0].get_array()[0, 3] == pytest.approx(30 / 41)
+    assert axes.get_ylabel() == "label"

@@ -1,0 +1,1 @@
+"""Programs that act on notebooks: the student's version, the report, grading."""

@@ -1,0 +1,23 @@
+"""Write files that are whole or not there at all."""
+
+import os
+from pathlib import Path
+
+
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write beside `file` and move that into place, so that an old file stays whole till then.
+
+    The file's folder is made if need be. What UTF-8 cannot hold of a text is written as escapes.
+
+    Raises:
+        OSError: if it cannot be written; an old file is then as it was.
+    """
+    if isinstance(content, str):
+        content = content.encode("utf-8", "backslashreplace")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_name(f".{os.getpid()}.part")  # its own name could be too long
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
+    finally:
+        unfinished.unlink(missing_ok=True)

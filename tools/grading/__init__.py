@@ -1,0 +1,1 @@
+"""Grade submissions: `python -m tools.grading FOLDER --out DIR -n WORKERS`."""

@@ -1,0 +1,38 @@
+"""Read the cells of notebooks.
+
+`python -m tools.notebook FILE` saves the stored figure of the training curves, for the README.
+"""
+
+import base64
+import sys
+from pathlib import Path
+
+from tools.files import write_whole
+
+import nbformat
+
+NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "fashion_mnist.ipynb"
+
+
+def tagged_sources(tag: str, notebook: Path = NOTEBOOK) -> list[str]:
+    """The sources of the code cells that carry `tag`, in order."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return [c.source for c in cells if c.cell_type == "code" and tag in c.metadata.get("tags", [])]
+
+
+def training_curves(notebook: Path = NOTEBOOK) -> bytes:
+    """The PNG of the training curves, from the stored output of the cell tagged `training`.
+
+    Raises:
+        LookupError: if no such cell has a stored figure; re-execute the notebook.
+    """
+    for cell in nbformat.read(notebook, as_version=4).cells:
+        if "training" in cell.metadata.get("tags", []):
+            for output in cell.outputs:
+                if "image/png" in output.get("data", {}):
+                    return base64.b64decode(output.data["image/png"])
+    raise LookupError(f"{notebook} stores no training curves: run `make notebook`.")
+
+
+if __name__ == "__main__":
+    write_whole(Path(sys.argv[1]), training_curves())

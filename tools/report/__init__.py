@@ -1,0 +1,1 @@
+"""The report: an executed notebook as one HTML file."""

@@ -1,0 +1,93 @@
+"""Make the notebook that a student begins with: `python -m tools.starter FILE`.
+
+In cells tagged `answer` the bodies of functions are taken out; an answer that defines none is
+taken out whole. Text, signatures, docstrings, settings and checks stay, outputs go.
+"""
+
+import argparse
+import ast
+import sys
+from pathlib import Path
+
+from tools.files import write_whole
+from tools.notebook import NOTEBOOK
+
+import nbformat
+from nbformat import NotebookNode
+
+
+def make_starter(notebook: NotebookNode) -> NotebookNode:
+    """Return the notebook with its answers taken out and its outputs cleared."""
+    starter = nbformat.from_dict(notebook)
+    code = [cell for cell in starter.cells if cell.cell_type == "code"]
+    sources = [cell.source for cell in code]
+    for number, cell in enumerate(code):
+        cell.outputs, cell.execution_count = [], None
+        tags = cell.metadata.get("tags", [])
+        if "answer" in tags:
+            cell.source = _without_bodies(cell.source)
+            if cell.source == sources[number]:
+                cell.source = _without_all(cell.source, sources[number + 1 :])
+            cell.metadata.tags = [tag for tag in tags if tag != "answer"]
+    starter.metadata.pop("language_info", None)  # names the Python that ran the answer
+    return starter
+
+
+def _without_bodies(source: str) -> str:
+    """A cell whose functions and methods are still to be written."""
+    lines, module = source.splitlines(), ast.parse(source)
+    functions = [("", node) for node in module.body if isinstance(node, ast.FunctionDef)]
+    for parent in module.body:
+        if isinstance(parent, ast.ClassDef):
+            methods = [node for node in parent.body if isinstance(node, ast.FunctionDef)]
+            functions += [(f"{parent.name}.", node) for node in methods]
+    for prefix, function in sorted(functions, key=lambda pair: -pair[1].lineno):
+        first = function.body[0]
+        start = first.end_lineno if ast.get_docstring(function) else first.lineno - 1
+        indent = " " * (function.col_offset + 4)
+        stub = f'{indent}raise NotImplementedError("write {prefix}{function.name}")'
+        lines[start : function.end_lineno] = [stub]
+    return "\n".join(lines)
+
+
+def _without_all(source: str, later: list[str]) -> str:
+    """A cell that is still to be written, and says what the later ones need of it."""
+    names = ", ".join(_names_for(ast.parse(source), later))
+    return f'# Your code. Later cells use {names}.\nraise NotImplementedError("write this cell")'
+
+
+def _names_for(module: ast.Module, later: list[str]) -> list[str]:
+    """The names that a cell defines and a later one reads before any defines them again."""
+    needed, open_names = [], dict.fromkeys(_names(module, ast.Store))
+    for source in later:
+        cell = ast.parse(source)
+        redefined = _names(cell, ast.Store)
+        read = set(_names(cell, ast.Load)) - set(redefined)
+        needed += [name for name in open_names if name in read]
+        for name in [*redefined, *read]:
+            open_names.pop(name, None)
+    return needed
+
+
+def _names(module: ast.Module, context: type) -> list[str]:
+    nodes = [node for node in ast.walk(module) if isinstance(node, ast.Name)]
+    return [node.id for node in nodes if isinstance(node.ctx, context)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.starter", description=__doc__)
+    parser.add_argument("file", type=Path, help="where the starter goes")
+    parser.add_argument("--notebook", type=Path, default=NOTEBOOK, help="the model answer")
+    arguments = parser.parse_args()
+    if arguments.file.resolve() == arguments.notebook.resolve():
+        sys.exit("error: the starter would overwrite the model answer.")
+    starter = make_starter(nbformat.read(arguments.notebook, as_version=4))
+    try:
+        write_whole(arguments.file, nbformat.writes(starter) + "\n")
+    except OSError as error:
+        sys.exit(f"error: cannot write {arguments.file}: {error.strerror}.")
+    print(f"wrote {arguments.file}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,1 +1,0 @@
-"""Grade submissions: `python -m utils.grading FOLDER --out DIR -n WORKERS`."""

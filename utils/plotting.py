@@ -1,0 +1,333 @@
+"""The figures and tables of the notebook, readable at its width, safe for colour blindness.
+
+Every figure describes itself in words, its main finding included: the report reads them out.
+"""
+
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from textwrap import fill
+
+from utils.data import STAND_IN
+from utils.training import History
+
+import matplotlib as mpl
+import numpy as np
+import torch
+from IPython import get_ipython
+from IPython.core.pylabtools import retina_figure
+from IPython.display import Markdown, display
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib_inline.backend_inline import set_matplotlib_formats
+from torch import Tensor
+from tqdm import tqdm
+
+# Okabe and Ito's colours, which stay apart for all common kinds of colour blindness; their
+# vermilion and green darkened, so that each reaches a contrast of 5 on white and may colour text.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#B34F00", "#007A56", "#595959"
+LOOKS = ((BLUE, "o-"), (ORANGE, "s--"), (GREEN, "D-."))  # of the curves that share a chart
+WIDTH = 8.0  # inches: a figure fills the notebook's column
+
+
+def use_style() -> None:
+    """Set matplotlib's defaults for all figures, whatever a matplotlibrc says."""
+    mpl.rcdefaults()
+    mpl.rc("font", size=10.5)
+    mpl.rc("axes", titlesize=11, grid=True, axisbelow=True)
+    mpl.rc("axes.spines", top=False, right=False)
+    mpl.rc("grid", color="#e4e4e4")
+    mpl.rc("image", cmap="gray")
+    mpl.rc("lines", linewidth=2)
+    if shell := get_ipython():
+        set_matplotlib_formats("retina")  # two pixels a point: sharp on dense screens
+        shell.display_formatter.formatters["image/png"].for_type(DescribedFigure, _described_png)
+
+
+class DescribedFigure(Figure):
+    """A figure with an alternative text, `alt`: what it shows, and its main finding."""
+
+    def __init__(self, height: float, title: str, source: str, finding: str) -> None:
+        super().__init__(figsize=(WIDTH, height), layout="constrained")
+        note = " (STAND-IN, not Fashion-MNIST)" if source == STAND_IN else ""
+        self.suptitle(title + note, fontsize=12)
+        self.alt = f"{title}{note}. {finding}"
+
+
+def _described_png(figure: DescribedFigure) -> tuple[str, dict[str, int | str]]:
+    """The picture for the notebook, and its metadata, among them the alternative text."""
+    png, metadata = retina_figure(figure, base64=True, bbox_inches="tight")
+    return png, metadata | {"alt": figure.alt}
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
+    """Make a table with a heading for every value of a row; columns of numbers stand right."""
+
+    def write(value: object) -> str:
+        return f"{value:,}" if type(value) is int else str(value).replace("|", r"\|")
+
+    texts = [[write(value) for value in row] for row in rows]
+    rule = []
+    for column in zip(*texts, strict=True):
+        numbers = all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in column)
+        rule.append("--:" if numbers else ":--")
+    lines = [columns, rule or [":--"] * len(columns), *texts]
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+
+
+def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
+    """Draw a network as a row of boxes, with the shape of what passes at every arrow.
+
+    Args:
+        stages: for each step its name and its output's shape, batch first; the input leads.
+    """
+    shapes = [f"({', '.join(['b', *map(str, shape[1:])])})" for shape in stages.values()]
+    names = [" ".join(name.split()) for name in stages]
+    walk = [f"{name} {shape}" for name, shape in zip(names, shapes, strict=True)]
+    finding = f"A row of boxes, and the shapes of their outputs: {', then '.join(walk)}."
+    figure = DescribedFigure(1.6, "The network, for a batch of b images", "", finding)
+    axes = figure.subplots()
+    axes.set(xlim=(-0.2, len(stages)), ylim=(0, 1))  # from box to box it is 1
+    axes.set_axis_off()
+    middle = {"ha": "center", "va": "center", "fontsize": 9.5}
+    for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+        axes.text(place or 0.08, 0.4, fill(name, 10), **middle)
+        if place:
+            style = "round,pad=0,rounding_size=0.06"
+            box = FancyBboxPatch((place - 0.36, 0.08), 0.72, 0.64, style, fc="#e3eff7", ec=BLUE)
+            axes.add_patch(box)
+        ends = {"xytext": (place + 0.35, 0.4), "xy": (place + 0.65, 0.4)}
+        axes.annotate("", **ends, arrowprops={"arrowstyle": "-|>", "color": GREY})
+        axes.text(place + 0.5, 0.88, shape, color=ORANGE, **middle)
+    return figure
+
+
+def _show_image(axes: Axes, image: Tensor, title: str) -> None:
+    axes.imshow(image.cpu().numpy(), vmin=0, vmax=255)
+    axes.set_title(title, fontsize=9.5)
+    axes.set_axis_off()
+
+
+def plot_images(
+    images: Tensor, titles: Sequence[str], columns: int, title: str, source: str
+) -> DescribedFigure:
+    """Draw uint8 images (n, 28, 28) in rows of `columns`, each under its own title."""
+    rows = -(-len(images) // columns)
+    height = 0.3 + rows * (WIDTH / columns + 0.18 * (1 + titles[0].count("\n")))
+    shown = "; ".join(titles).replace("\n", ", ")
+    finding = f"Pictures in rows of {columns}, {len(images)} in all: {shown}."
+    figure = DescribedFigure(height, title, source, finding)
+    for number, (image, text) in enumerate(zip(images, titles, strict=True), start=1):
+        _show_image(figure.add_subplot(rows, columns, number), image, text)
+    return figure
+
+
+def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -> DescribedFigure:
+    """Draw an image (28, 28), its patches (num_patches, patch_size**2) and the image rebuilt."""
+    per_side, size = round(len(patches) ** 0.5), round(patches.shape[1] ** 0.5)
+    same = "equals" if torch.equal(image, rebuilt) else "differs from"
+    finding = (
+        f"The image, {tuple(image.shape)} pixels, is cut into {len(patches)} patches of {size} x "
+        f"{size} pixels, {per_side} in a row; put back together, it {same} the original."
+    )
+    title = "An image, its patches, and the image again"
+    figure = DescribedFigure(3.1, title, source, finding)
+    left, middle, right = figure.subfigures(1, 3)
+    _show_image(left.subplots(), image, f"the image, {tuple(image.shape)}")
+    word = "patch " if per_side < 4 else ""  # as there is room
+    for number, patch in enumerate(patches):
+        axes = middle.add_subplot(per_side, per_side, number + 1)
+        _show_image(axes, patch.reshape(size, size), f"{word}{number}")
+    _show_image(right.subplots(), rebuilt, "put back together")
+    return figure
+
+
+def _plot_losses(axes: Axes, history: History, **look: object) -> None:
+    """Draw the loss of every batch, each epoch's last at the epoch's number."""
+    places = np.linspace(0, len(history), len(history.step_loss) + 1)[1:]
+    axes.plot(places, history.step_loss, **look)
+    # The first steps fall from ln 10; what matters happens well below it.
+    axes.set(xlabel="epochs", ylabel="loss (nats per image)", ylim=(0, 1.2))
+
+
+def _from_to(values: Sequence[float], spec: str) -> str:
+    return f"from {values[0]:{spec}} to {values[-1]:{spec}}"
+
+
+def plot_history(history: History) -> DescribedFigure:
+    """Draw the loss and the accuracies over the epochs that are complete."""
+    done, test = len(history), history.test_accuracy
+    finding = "Two empty line charts, for the training loss and for the accuracies."
+    if done:
+        finding = (
+            "Two line charts. Left, the mean training loss of an epoch: "
+            f"{_from_to(history.train_loss, '.3f')} nats per image. Right, the accuracy: "
+            f"{_from_to(history.train_accuracy, '.1%')} on the training images; "
+            f"{_from_to(test, '.1%')} on the test images, highest after epoch "
+            f"{test.index(max(test)) + 1}, {max(test):.1%}; and with the moving average (EMA) of "
+            f"the weights {_from_to(history.average_accuracy, '.1%')} on the test images."
+        )
+    title = f"After {done} of {history.num_epochs} epochs"
+    figure = DescribedFigure(3.4, title, history.source, finding)
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = range(1, done + 1)
+    _plot_losses(loss, history, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
+    loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
+    loss.set_title("Training loss")
+    loss.legend(frameon=False, loc="upper right")
+
+    curves = [test, history.train_accuracy, history.average_accuracy]
+    names = ("test", "training", "test, EMA")
+    for values, name, (color, style) in zip(curves, names, LOOKS, strict=True):
+        accuracy.plot(epochs, values, style, color=color, label=name)
+    accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    accuracy.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5], min_n_ticks=3))
+    if done:
+        accuracy.autoscale(axis="y")
+        accuracy.margins(y=0.25)
+        _label_ends(accuracy)
+    for axes in (loss, accuracy):
+        axes.set_xlim(0, history.num_epochs * 1.04)
+        axes.set_xticks(range(0, history.num_epochs + 1, -(-history.num_epochs // 10)))
+    return figure
+
+
+def _label_ends(axes: Axes) -> None:
+    """Write each curve's name and last value beside it, or just above the label below."""
+    (low, high), place = axes.get_ylim(), 0.0
+    for line in sorted(axes.lines, key=lambda line: line.get_ydata()[-1]):
+        value, color = line.get_ydata()[-1], line.get_color()
+        place = max(place, (value - low) / (high - low))
+        text = f"{line.get_label()} {value:.1%}"
+        axes.text(1.02, place, text, color=color, transform=axes.transAxes, va="center")
+        place += 0.08  # of the height of the axes: a line of text
+
+
+class LiveHistory:
+    """Show a run while it goes on: its figure, a line for each epoch, and the progress.
+
+    In a notebook all are updated in place. Elsewhere only the lines are printed, and the progress
+    only to a terminal. Make a new one right before every run.
+    """
+
+    INTERVAL = 0.2  # seconds between two updates of the progress
+
+    def __init__(self) -> None:
+        self._in_notebook = hasattr(get_ipython(), "kernel")
+        self._figure = self._text = None  # display handles
+        self._lines: list[str] = []
+        self._start = self._shown = time.perf_counter()
+
+    def on_step(self, history: History, seen: int, num_images: int) -> None:
+        """Update the progress of the run. A GPU runs a little behind it: steps sent off count."""
+        now = time.perf_counter()
+        if now - self._shown < self.INTERVAL:
+            return
+        self._shown = now
+        look = {"unit": " images", "unit_scale": True, "ncols": 79}
+        done, total = len(history) * num_images + seen, history.num_epochs * num_images
+        name = f"epoch {len(history) + 1}"
+        self._show(history, tqdm.format_meter(done, total, now - self._start, prefix=name, **look))
+
+    def on_epoch(self, history: History) -> None:
+        """Redraw the figure and add the epoch's line."""
+        train, test, average = (
+            f"{values[-1]:.2%}"
+            for values in (history.train_accuracy, history.test_accuracy, history.average_accuracy)
+        )
+        self._lines.append(
+            f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, accuracy {train} training, "
+            f"{test} test, {average} test with EMA, {history.seconds[-1]:.1f} s"
+        )
+        self._show(history)
+        if self._in_notebook:
+            self._figure.update(plot_history(history))
+
+    def _show(self, history: History, progress: str = "") -> None:
+        """Show the progress or, without any, the line of the epoch just completed."""
+        if self._in_notebook:
+            text = {"text/plain": "\n".join([*self._lines, progress]).rstrip()}
+            if self._figure is None:
+                self._figure = display(plot_history(history), display_id=True)
+                self._text = display(text, raw=True, display_id=True)
+            self._text.update(text, raw=True)
+        elif sys.stdout.isatty():
+            print(f"\r{progress or self._lines[-1]:<79}", end="" if progress else "\n", flush=True)
+        elif not progress:
+            print(self._lines[-1])
+
+
+def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> DescribedFigure:
+    """Draw the fraction right of each class, (num_classes,), the hardest class on top."""
+    order = accuracies.argsort(descending=True).tolist()
+    listed = ", ".join(f"{names[i]} {accuracies[i]:.1%}" for i in order)
+    finding = f"Bars, from {names[order[0]]}, the easiest, to {names[order[-1]]}, the hardest: "
+    figure = DescribedFigure(3.6, "Accuracy per class", source, f"{finding}{listed}.")
+    axes = figure.subplots()
+    bars = axes.barh([names[i] for i in order], accuracies[order].cpu().numpy(), color=BLUE)
+    axes.bar_label(bars, fmt="{:.1%}", padding=3)
+    axes.set(xlabel="test images of the class that are right", xlim=(0, 1.1))
+    axes.set_xticks(np.linspace(0, 1, 6))
+    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
+    axes.grid(visible=False, axis="y")
+    return figure
+
+
+def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> DescribedFigure:
+    """Draw the counts (num_classes, num_classes): rows are the labels, columns the answers."""
+    errors = confusion.clone().fill_diagonal_(0)
+    label, answer = divmod(errors.argmax().item(), len(names))
+    finding = (
+        f"A table of {len(names)} labels and as many answers. On the diagonal, and so right, are "
+        f"{confusion.trace() / confusion.sum():.1%} of the images. The most frequent mistake "
+        f"takes {names[label]} for {names[answer]}: {errors[label, answer]} images."
+    )
+    figure = DescribedFigure(6.6, "Confusion matrix: number of test images", source, finding)
+    axes = figure.subplots()
+    share = (confusion / confusion.sum(dim=1, keepdim=True)).cpu().numpy()
+    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(confusion.cpu().numpy()):
+        ink = "white" if share[row, column] > 0.72 else "black"
+        axes.text(column, row, count, ha="center", va="center", color=ink, fontsize=9)
+    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="the network's answer", ylabel="label")
+    axes.grid(visible=False)
+    figure.colorbar(picture, format=PercentFormatter(xmax=1), label="share of the label")
+    return figure
+
+
+def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> DescribedFigure:
+    """Draw the runs of up to three optimisers, by learning rate; a cross is one that diverged."""
+    title = f"Learning rates of {' and '.join(sweep)}"
+    figure = DescribedFigure(3.6, title, source, "Final accuracy on held-out images at each rate.")
+    accuracy, loss = figure.subplots(1, 2)
+    for (name, runs), (color, style) in zip(sweep.items(), LOOKS, strict=False):
+        ends = {rate: run.test_accuracy[-1] for rate, run in runs.items() if not run.diverged_at}
+        failed = {rate: run.diverged_at for rate, run in runs.items() if run.diverged_at}
+        said = [f"{value:.1%} at {rate}" for rate, value in ends.items()]
+        said += [f"diverged at step {step} at {rate}" for rate, step in failed.items()]
+        if ends:
+            best = max(ends, key=ends.__getitem__)
+            said.append(f"mean loss at {best} {_from_to(runs[best].train_loss, '.3f')} nats")
+            label = f"{name}, best at {best}"
+            accuracy.plot(ends.keys(), ends.values(), style, color=color, label=label)
+            _plot_losses(loss, runs[best], color=color, linestyle=style[1:], linewidth=1)
+        if failed:  # on the axis, where no accuracy can be read off
+            look = {"color": color, "ms": 9, "label": f"{name}, diverged", "clip_on": False}
+            bottom = accuracy.get_xaxis_transform()
+            accuracy.plot(failed.keys(), [0] * len(failed), "x", transform=bottom, **look)
+        figure.alt += f" {name}: {', '.join(said)}."
+    accuracy.set(title="After the last epoch", xlabel="learning rate", xscale="log")
+    accuracy.set_ylabel("held-out images right")
+    accuracy.xaxis.set_major_formatter("{x:g}")
+    accuracy.xaxis.set_minor_formatter(NullFormatter())
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    accuracy.margins(y=0.15)
+    loss.set_title("Training loss, each at its best rate")
+    handles, labels = accuracy.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    return figure
