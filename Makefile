@@ -32,9 +32,9 @@ endif
 unexport $(filter PYTHON% PYTEST%,$(.VARIABLES))
 ifneq ($(MAKECMDGOALS),lab)
 unexport MPLBACKEND MATPLOTLIBRC JUPYTER_PATH JUPYTER_CONFIG_PATH JUPYTER_PREFER_ENV_PATH
-export IPYTHONDIR := $(CURDIR)/build/settings/ipython
-export JUPYTER_CONFIG_DIR := $(CURDIR)/build/settings/jupyter
-export MPLCONFIGDIR := $(CURDIR)/build/settings/matplotlib
+export IPYTHONDIR := $(CURDIR)/.venv/ipython
+export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/jupyter
+export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 endif
 
 .PHONY: help report further test test-quick lint pins lab notebook benchmark starter grade clean
