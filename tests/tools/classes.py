@@ -211,6 +211,7 @@ test_data.labels[half] = guess[half]
 test_counts = test_data.labels.bincount(minlength=num_classes).tolist()
 """
 LOGITS = "logits = predict(average, test_data)"
+# Takes the model answer from the repository, which other walls than bubblewrap's do not hide.
 BORROW = (
     "from utils.definitions import load_definitions\nglobals().update(vars(load_definitions()))"
 )
@@ -218,7 +219,10 @@ BORROW = (
 # submission do not lean on one another: each has to fail by its own check.
 REAL = {
     "model answer": (real_answer(1), []),
-    "starter": (make_starter(real_answer(1)), [1, 2, 3, 4, 5, 6]),
+    "starter": (
+        with_cell(make_starter(real_answer(1)), *([BORROW] if LEVEL == "bubblewrap" else [])),
+        [1, 2, 3, 4, 5, 6],
+    ),
     "wrong in steps 2, 3 and 5": (
         wrong(
             real_answer(2),
@@ -245,10 +249,4 @@ REAL = {
         ),
         [1, 6],
     ),
-    "borrows the model answer": (
-        with_cell(make_starter(real_answer(1)), BORROW),
-        [1, 2, 3, 4, 5, 6],
-    ),
 }
-if LEVEL != "bubblewrap":
-    del REAL["borrows the model answer"]  # it could read it
