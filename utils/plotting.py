@@ -43,7 +43,8 @@ def use_style() -> None:
     mpl.rc("lines", linewidth=2)
     if shell := get_ipython():
         set_matplotlib_formats("retina")  # two pixels a point: sharp on dense screens
-        shell.display_formatter.formatters["image/png"].for_type(DescribedFigure, _described_png)
+        pictures = shell.display_formatter.formatters["image/png"]
+        pictures.for_type(DescribedFigure, DescribedFigure.for_notebook)
 
 
 class DescribedFigure(Figure):
@@ -55,11 +56,10 @@ class DescribedFigure(Figure):
         self.suptitle(title + note, fontsize=12)
         self.alt = f"{title}{note}. {finding}"
 
-
-def _described_png(figure: DescribedFigure) -> tuple[str, dict[str, int | str]]:
-    """The picture for the notebook, and its metadata, among them the alternative text."""
-    png, metadata = retina_figure(figure, base64=True, bbox_inches="tight")
-    return png, metadata | {"alt": figure.alt}
+    def for_notebook(self) -> tuple[str, dict[str, int | str]]:
+        """The picture as PNG, and its metadata, among them the alternative text."""
+        png, metadata = retina_figure(self, base64=True, bbox_inches="tight")
+        return png, metadata | {"alt": self.alt}
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:

@@ -57,7 +57,7 @@ def draw_standin(num_images: int, seed: int) -> tuple[Tensor, Tensor]:
     places = torch.stack([left, top, width, height, slant, mirrored], dim=1).tolist()
 
     garments = [[_parse(stroke) for stroke in strokes] for strokes in _GARMENTS.values()]
-    drawn = b"".join(_draw(garments[k], *place) for k, place in zip(labels, places, strict=True))
+    drawn = b"".join(_draw(garments[k], place) for k, place in zip(labels, places, strict=True))
     shapes = torch.frombuffer(bytearray(drawn), dtype=torch.uint8).view(num_images, SIDE, SIDE)
     # In slices: noise for all 70,000 images at once would take several hundred MiB.
     images = torch.empty_like(shapes)
@@ -74,16 +74,9 @@ def _parse(stroke: str) -> tuple[int, list[tuple[float, float]]]:
     return 255 * (kind == "fill"), [(int(x) / 100, int(y) / 100) for x, y in pairs]
 
 
-def _draw(
-    strokes: list,
-    left: float,
-    top: float,
-    width: float,
-    height: float,
-    slant: float,
-    mirrored: bool,
-) -> bytes:
+def _draw(strokes: list[tuple[int, list]], place: list[float]) -> bytes:
     """One garment in full tone on black, 28 rows of 28 bytes."""
+    left, top, width, height, slant, mirrored = place
     image = Image.new("L", (SIDE, SIDE))
     for grey, outline in strokes:
         points = [

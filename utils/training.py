@@ -1,8 +1,4 @@
-"""The record of a training run, and predictions. Works for any model of images.
-
-The loop stands in the notebook; here is what would hide it there: collecting losses without reading
-them back, telling the live figure, the quiet end at an interrupt, the error at a loss of NaN.
-"""
+"""The record of a training run, and predictions; the loop itself stands in the notebook."""
 
 import math
 import operator
@@ -27,12 +23,11 @@ class History:
     Attributes:
         num_epochs: how many epochs are asked for; `ValueError` if below 1.
         train_data: what the run learns from.
-        watchers: objects that are told of every step and every epoch, by the calls
-            `on_step(history, seen, num_images)`, images of the epoch, and `on_epoch(history)`.
+        watchers: told of every step, by `on_step(history, seen, num_images)` in images of the
+            epoch, and of every epoch, by `on_epoch(history)`.
         step_loss: mean loss of every training batch, nats per image.
         train_loss: mean loss over an epoch's training images, nats per image.
-        train_accuracy: fraction of the training images right, counted batch by batch just before
-            each step: early batches count with the weights they met.
+        train_accuracy: fraction of the training images right, each batch just before its step.
         test_accuracy: fraction of the test images right, after the epoch.
         average_accuracy: the same with the averaged weights.
         seconds: wall time of the epoch, the test images included.
