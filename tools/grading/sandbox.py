@@ -77,6 +77,7 @@ def _needed() -> list[Path]:
     """What a kernel must see even if it lies inside a hidden folder."""
     data = os.environ.get("FASHION_MNIST_ROOT")
     paths = [Path(sys.prefix), Path(sys.base_prefix)]
+    # Of tools only what runs in the kernel.
     guard = [f"tools/{name}.py" for name in ("__init__", "grading/__init__", "grading/guard")]
     paths += [REPOSITORY / name for name in ("utils", "data", *guard)]
     return [path for path in [*paths, *([Path(data).resolve()] if data else [])] if path.exists()]
