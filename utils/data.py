@@ -1,5 +1,6 @@
 """Fashion-MNIST in memory: found, verified, and served as shuffled, normalised batches."""
 
+import errno
 import hashlib
 import os
 import shutil
@@ -124,7 +125,11 @@ def load_fashion_mnist(
     batch_size, device = _as_integer(batch_size, *_POSITIVE), _as_device(device)
     rule = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
     validation = _as_integer(validation, range(NUM_TRAIN), rule)
-    raw = _find_or_download()
+    required, raw = _is_required(), None
+    try:
+        raw = _search() or _download(DATA_FOLDER)
+    except OSError as error:
+        _accept_standin(error, required)
     images, labels = _read(raw, "train") if raw else draw_standin(NUM_TRAIN, seed=0)
     if validation:
         order = torch.randperm(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
@@ -161,33 +166,40 @@ def _as_device(device: str | torch.device) -> torch.device:
         raise ValueError(f'device {device!r} {problem}; "cpu" always can.') from error
 
 
-def _find_or_download() -> Path | None:
-    """The folder with the four files; None, with a warning, if the stand-in has to do."""
+def _is_required() -> bool:
     value = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
-    required = ConfigParser.BOOLEAN_STATES.get(value)  # of 1 and 0, yes and no, ...
-    if required is None:
+    if value not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
         raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {value!r}.")
+    return ConfigParser.BOOLEAN_STATES[value]
+
+
+def _search() -> Path | None:
+    """The folder with the four files: where FASHION_MNIST_ROOT says, else in `data/`."""
     if named := os.environ.get("FASHION_MNIST_ROOT"):
         # os.path's leaves the name of an unknown user as it is, where Path's raises.
         folder = Path(os.path.expanduser(named)).absolute()
         if raw := _locate(folder):
             return raw
-        warning = f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there"
-        remedy = f"it should name the folder that holds {RAW}"
-        then = f"Trying {DATA_FOLDER}, then a download into it"
-        warnings.warn(f"{warning}; {remedy}. {then}.", stacklevel=3)
-    try:
-        return _locate(DATA_FOLDER) or _download(DATA_FOLDER)
-    except OSError as error:
-        reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
-    if required:
-        raise DataError(
-            f"FASHION_MNIST_REQUIRED is set, but {reason}. Copy the four official files (55 MB) "
-            f"into {DATA_FOLDER / RAW}, or set FASHION_MNIST_ROOT to the folder that holds them."
+        warnings.warn(
+            f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
+            f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
+            stacklevel=3,
         )
+    return _locate(DATA_FOLDER)
+
+
+def _accept_standin(error: OSError, required: bool) -> None:
+    """Warn that the stand-in takes the place of the data, unless that must not be."""
+    reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    if full or required:
+        raise DataError(
+            f"{'The disk is full' if full else 'FASHION_MNIST_REQUIRED is set'}, but {reason}. "
+            f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
+            "FASHION_MNIST_ROOT to the folder that holds them."
+        ) from error
     warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
     warnings.warn(f"{warning} Reason: {reason}.", stacklevel=3)
-    return None
 
 
 def _locate(folder: Path) -> Path | None:

@@ -444,13 +444,13 @@ class TestDownload:
     @pytest.mark.parametrize(
         ("where", "name"), [(Path, "write_bytes"), (data.tempfile, "TemporaryDirectory")]
     )
-    def test_a_full_disk_leads_to_the_stand_in_and_leaves_nothing(self, monkeypatch, where, name):
+    def test_a_full_disk_is_an_error_and_leaves_nothing(self, monkeypatch, where, name):
         def full(*_, **__):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         set_mirror(monkeypatch)
         monkeypatch.setattr(where, name, full)
-        with pytest.warns(UserWarning, match=r"STAND-IN.*No space left on device"):
+        with pytest.raises(DataError, match=r"The disk is full.*FASHION_MNIST_ROOT"):
             load_fashion_mnist(8)
         assert self.nothing_is_left()
 
