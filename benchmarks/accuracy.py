@@ -200,8 +200,8 @@ def assignment_table(summary: dict[str, Any]) -> str:
     ]
     rises = sum(fall <= 0 for fall in falls)
     end = (
-        f"From epoch to epoch the first rose in {rises} of {len(falls)} runs; the deepest fall was "
-        f"{100 * max(*falls, 0):.2f} points. Measured on {machine()}."
+        f"The accuracy of the averaged weights rose at every epoch in {rises} of {len(falls)} "
+        f"runs; its deepest fall was {100 * max(*falls, 0):.2f} points. Measured on {machine()}."
     )
     head = f"| {len(falls)} seeds | test accuracy, mean and deviation | least to most |"
     return "\n".join([head, "|:--|--:|--:|", *rows, "", end])
