@@ -16,14 +16,16 @@ ROOT = Path(__file__).resolve().parents[1]
 PYTHON = """#!/bin/sh
 case "$*" in
     *version_info*) echo {version} ;;
-    *"-m venv"*) rm -rf .venv; mkdir -p .venv/bin; cp tool .venv/bin/python ;;
+    *"-m venv"*)
+        [ ! -e no-venv ] || exit 1
+        rm -rf .venv; mkdir -p .venv/bin; cp tool .venv/bin/python ;;
 esac
 echo "{version}: $*" >> log
 """
 TOOL = """#!/bin/sh
 echo "$*" >> log
 env > environment
-case "$*" in *pip*) [ ! -e offline ] ;; esac
+case "$*" in *pip*) [ ! -e no-pip ] ;; esac
 """
 pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
@@ -103,13 +105,14 @@ def test_new_pins_are_installed_into_the_same_venv(folder):
     assert "-m pip install" in log
 
 
-def test_a_failed_set_up_is_made_anew(folder):
+@pytest.mark.parametrize("failing", ["no-venv", "no-pip"])
+def test_a_failed_set_up_is_made_anew(folder, failing):
     make(folder, "starter", "PYTHON=./python3.12")
-    (folder / "offline").touch()
+    (folder / failing).touch()
     result, log = make(folder, "starter", "PYTHON=./python3.13")
     assert result.returncode != 0
     assert "tools.starter" not in log
-    (folder / "offline").unlink()
+    (folder / failing).unlink()
     _, log = make(folder, "starter", "PYTHON=./python3.12")
     assert made(log) == ["3.12"]
     assert "tools.starter" in log

@@ -236,7 +236,7 @@ REAL = {
         wrong(
             real_answer(1),
             ('"lr": learning_rate,', '"lr": learning_rate / 2,'),
-            ("margin = 1.96", "margin = 1.28"),
+            ("return 1.96 *", "return 1.28 *"),
         ),
         [4, 6],
     ),

@@ -44,10 +44,7 @@ time.sleep(600)""",
 
 def real_answer(num_epochs: int | None = None) -> NotebookNode:
     """The model answer of the assignment, trained for as many epochs (default: as it says)."""
-    answer = without(
-        nbformat.read(NOTEBOOK, as_version=4),
-        lambda cell: "beyond" in cell.metadata.get("tags", []),  # earns no points, takes long
-    )
+    answer = nbformat.read(NOTEBOOK, as_version=4)
     return changed(answer, "num_epochs = 5", f"num_epochs = {num_epochs}") if num_epochs else answer
 
 

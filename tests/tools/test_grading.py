@@ -203,7 +203,7 @@ def test_nobodys_settings_change_a_grade(three, tmp_path):
     folder, out, options = three
     settings = tmp_path / "settings"
     for path, text in {
-        "sitecustomize.py": "import builtins\nbuiltins.sum = lambda numbers: 0",
+        "nbformat.py": "raise ImportError",
         "startup.py": "raise SystemExit",
         "matplotlibrc": "font.size: 30",
         "profile_default/startup/abs.py": "abs = None",
@@ -237,16 +237,9 @@ assert "A_PASSWORD" not in os.environ
     nbformat.write(changed(small_notebook(), "a + b", "b - a"), folder / "c.ipynb")
     grade(folder, out, "-n", "1", *options, **variables)
     table = rows(out)
-    assert {name: points(row) for name, row in table.items()} == {
-        "a": FULL,
-        "b": FULL,
-        "c": [0, 0, 3],
-    }
-    assert [row["reason"] for row in table.values()] == [
-        "",
-        "",
-        "check 1: AssertionError: not the sum",
-    ]
+    assert [points(table[name]) for name in "abc"] == [FULL, FULL, [0, 0, 3]]
+    reasons = [table[name]["reason"] for name in "abc"]
+    assert reasons == ["", "", "check 1: AssertionError: not the sum"]
 
 
 @pytest.mark.slow

@@ -1,6 +1,6 @@
 """Start `tools.grading.command` in an environment without anybody's settings.
 
-Whoever grades, a submission earns the same, and sees no password that a variable may hold.
+Whoever grades, a submission earns the same, and sees no token that a variable may hold.
 """
 
 import os
