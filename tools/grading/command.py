@@ -144,3 +144,7 @@ def _run_pytest(out: Path, folder: Path, num_submissions: int, workers: int) -> 
     options += ["-c", os.devnull, "--rootdir", str(folder), "--noconftest"]
     options += ["-p", "no:cacheprovider", "-p", "no:terminal", "--no-loadscope-reorder"]
     return pytest.main([*options, str(out / PLAN)], plugins=[Progress(num_submissions)])
+
+
+if __name__ == "__main__":
+    main()
