@@ -37,13 +37,55 @@ def result(*command):
     return json.loads(process.stdout.splitlines()[-1])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("script", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda p: p.name)
-def test_every_script_explains_itself(script):
-    if "__main__" in script.read_text(encoding="utf-8"):
-        help_text = run(script, "--help").stdout
-        assert "one JSON object" in help_text
-        assert f"python benchmarks/{script.name}" in help_text
+# Command lines that end before anything is measured, each in turn in one process: torch loads once.
+ASK = """
+import contextlib, io, json, runpy, sys
+sys.path.insert(0, "benchmarks")
+answers = {}
+for command in json.loads(sys.argv[1]):
+    sys.argv, status, out, err = command.split(), None, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        except SystemExit as end:
+            status = end.code
+    answers[command] = status, out.getvalue(), err.getvalue()
+print(json.dumps(answers))
+"""
+SCRIPTS = [
+    f"benchmarks/{path.name}"
+    for path in sorted((ROOT / "benchmarks").glob("*.py"))
+    if "__main__" in path.read_text(encoding="utf-8")
+]
+REFUSED = {
+    "benchmarks/loader.py --share 0.02 --write": "error: --write",
+    "benchmarks/grading.py --small --write": "error: --write",
+    "benchmarks/accuracy.py --model further --write": "error: --write",
+    "benchmarks/accuracy.py --set width=3": "'width' is not in a recipe",
+    "benchmarks/search.py --validation 0": "the test set is not searched",
+}
+
+
+@pytest.fixture(scope="module")
+def answers():
+    """Of each command line: its exit status, what it printed, and what it complained about."""
+    commands = [f"{script} --help" for script in SCRIPTS] + list(REFUSED)
+    return result("-c", ASK, json.dumps(commands))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_explains_itself(answers, script):
+    status, help_text, _ = answers[f"{script} --help"]
+    assert status == 0
+    assert "one JSON object" in help_text
+    assert f"python {script}" in help_text
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_what_cannot_be_measured_or_written_down_ends_with_one_sentence(answers, command):
+    status, _, complaint = answers[command]
+    assert status == 2
+    assert REFUSED[command] in complaint
 
 
 @pytest.mark.slow
@@ -65,6 +107,15 @@ def test_training_is_compared_with_the_books_way():
 def test_the_time_to_an_accuracy_is_compared_with_the_books_way():
     options = ("--share", "0.05", "--repeats", "1", "--goal", "0.3", "--most-epochs", "3")
     assert result("benchmarks/time_to_accuracy.py", *options)["ratio"] > 1
+
+
+@pytest.mark.slow
+def test_an_epoch_is_timed_alone_and_beside_a_busy_loop():
+    measured = result("benchmarks/busy.py", "--share", "0.02", "--repeats", "1")
+    assert list(measured["seconds"]) == ["ours", "as torch comes", "asleep at once"]
+    assert all(len(both) == 2 for both in measured["seconds"].values())
+    ours = measured["seconds"]["ours"]
+    assert measured["slowdown"] == ours["beside a busy loop"][0] / ours["alone"][0]
 
 
 @pytest.mark.slow
@@ -111,24 +162,3 @@ def test_the_guard_notices_test_files_that_are_opened(tmp_path):
         pytest.skip("needs the real data")
     assert process.returncode != 0
     assert "t10k" in process.stderr
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("benchmarks/loader.py", "--share", "0.02"),
-        ("benchmarks/grading.py", "--small"),
-        ("benchmarks/accuracy.py", "--model", "further"),
-    ],
-    ids=lambda command: command[0],
-)
-def test_a_part_of_a_measurement_is_not_written_into_the_readmes(command):
-    process = run(*command, "--write")
-    assert process.returncode == 2
-    assert "error: --write" in process.stderr
-
-
-def test_a_setting_that_means_nothing_ends_with_one_sentence():
-    process = run("benchmarks/accuracy.py", "--set", "width=3")
-    assert process.returncode == 2
-    assert "'width' is not in a recipe" in process.stderr
