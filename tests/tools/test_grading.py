@@ -317,7 +317,7 @@ def test_a_wrong_step_costs_its_own_points_and_no_others(graded_real, name):
 def test_the_accuracy_is_counted_by_the_grader(graded_real):
     table = rows(graded_real)
     assert float(table["model answer"]["accuracy"]) > 0.8
-    assert float(table["fakes its accuracy"]["accuracy"]) < 0.3
+    assert table["fakes its accuracy"]["accuracy"] == ""  # no network that could be counted
     relabels = table[RELABELS]
     assert relabels["accuracy"] == table["model answer"]["accuracy"]
     feedback = (graded_real / "feedback" / f"{RELABELS}.txt").read_text(encoding="utf-8")
