@@ -132,8 +132,8 @@ for path in ('@FOLDER@', '@OUT@', {str(NOTEBOOK.parent)!r}):
     assert not os.path.exists(path) or not os.listdir(path), path
 assert os.listdir(os.environ.get('FASHION_MNIST_ROOT', '/'))
 import tools.grading
-seen = {*os.listdir(tools.__path__[0]), *os.listdir(tools.grading.__path__[0])}
-assert seen - {'__pycache__'} == {'__init__.py', 'grading', 'guard.py'}, seen
+seen = set(os.listdir(tools.__path__[0]) + os.listdir(tools.grading.__path__[0]))
+assert sorted(seen - set(['__pycache__'])) == ['__init__.py', 'grading', 'guard.py'], seen
 {DOUBLE}"""),
         FULL if LEVEL == "bubblewrap" else WRONG_2,
         "" if LEVEL == "bubblewrap" else "AssertionError",
