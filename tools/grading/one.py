@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.grading.rubric import Step, SubmissionError, put_checks, read_submission
-from tools.grading.sandbox import REPOSITORY, kill_tree, limits, new_folder
+from tools.grading.sandbox import REPOSITORY, data_variable, kill_tree, limits, new_folder
 
 import nbformat
 from nbformat import NotebookNode
@@ -177,6 +177,7 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
     """The grader's environment, with a home of the submission's own."""
     return {
         **os.environ,
+        **data_variable(),
         "HOME": str(folder),
         "TMPDIR": str(folder / ".tmp"),
         "IPYTHONDIR": str(folder / ".ipython"),

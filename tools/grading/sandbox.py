@@ -75,12 +75,18 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
 
 def _needed() -> list[Path]:
     """What a kernel must see even if it lies inside a hidden folder."""
-    data = os.environ.get("FASHION_MNIST_ROOT")
     paths = [Path(sys.prefix), Path(sys.base_prefix)]
     # Of tools only what runs in the kernel.
     guard = [f"tools/{name}.py" for name in ("__init__", "grading/__init__", "grading/guard")]
     paths += [REPOSITORY / name for name in ("utils", "data", *guard)]
-    return [path for path in [*paths, *([Path(data).resolve()] if data else [])] if path.exists()]
+    paths += [Path(folder) for folder in data_variable().values()]
+    return [path for path in paths if path.exists()]
+
+
+def data_variable() -> dict[str, str]:
+    """FASHION_MNIST_ROOT, if it is set, without links: behind the walls they may lead nowhere."""
+    folder = os.environ.get("FASHION_MNIST_ROOT")
+    return {"FASHION_MNIST_ROOT": os.path.realpath(os.path.expanduser(folder))} if folder else {}
 
 
 def limits(memory: int) -> list[str]:
