@@ -8,10 +8,11 @@ import sys
 from pathlib import Path
 
 from tools.files import write_whole
+from utils.definitions import NOTEBOOKS
 
 import nbformat
 
-NOTEBOOK = Path(__file__).resolve().parents[1] / "notebooks" / "fashion_mnist.ipynb"
+NOTEBOOK = NOTEBOOKS / "fashion_mnist.ipynb"
 
 
 def tagged_sources(tag: str, notebook: Path = NOTEBOOK) -> list[str]:
