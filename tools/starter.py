@@ -1,23 +1,25 @@
 """Make the notebook that a student begins with: `python -m tools.starter FILE`.
 
 In cells tagged `answer` the bodies of functions are taken out; an answer that defines none is
-taken out whole. Text, signatures, docstrings, settings and checks stay, outputs go.
+taken out whole. Text, signatures, docstrings, settings and checks stay, outputs go. Below the heading
+of every step stands what is looked at when it is graded, and how many points that is worth.
 """
 
 import argparse
 import ast
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tools.files import write_whole
-from tools.notebook import NOTEBOOK
+from tools.grading.rubric import ASSIGNMENT, Step, load_rubric
 
 import nbformat
 from nbformat import NotebookNode
 
 
-def make_starter(notebook: NotebookNode) -> NotebookNode:
-    """Return the notebook with its answers taken out and its outputs cleared."""
+def make_starter(notebook: NotebookNode, steps: Sequence[Step] = ()) -> NotebookNode:
+    """Return the notebook with its answers taken out, its outputs cleared, and the steps' terms."""
     starter = nbformat.from_dict(notebook)
     code = [cell for cell in starter.cells if cell.cell_type == "code"]
     sources = [cell.source for cell in code]
@@ -29,6 +31,11 @@ def make_starter(notebook: NotebookNode) -> NotebookNode:
             if cell.source == sources[number]:
                 cell.source = _without_all(cell.source, sources[number + 1 :])
             cell.metadata.tags = [tag for tag in tags if tag != "answer"]
+    for number, step in enumerate(steps, start=1):
+        heading = f"## {number}. {step.title}"
+        [cell] = [cell for cell in starter.cells if cell.source.startswith(heading)]
+        points = f"{step.points} point{'s' * (step.points != 1)}"
+        cell.source += f"\n\n> **Graded, {points}.** {step.contract} All else is free."
     starter.metadata.pop("language_info", None)  # names the Python that ran the answer
     return starter
 
@@ -77,11 +84,14 @@ def _names(module: ast.Module, context: type) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.starter", description=__doc__)
     parser.add_argument("file", type=Path, help="where the starter goes")
-    parser.add_argument("--notebook", type=Path, default=NOTEBOOK, help="the model answer")
+    parser.add_argument(
+        "--assignment", type=Path, default=ASSIGNMENT, help="the steps (Fashion-MNIST's)"
+    )
     arguments = parser.parse_args()
-    if arguments.file.resolve() == arguments.notebook.resolve():
+    rubric = load_rubric(arguments.assignment)
+    if arguments.file.resolve() == rubric.notebook.resolve():
         sys.exit("error: the starter would overwrite the model answer.")
-    starter = make_starter(nbformat.read(arguments.notebook, as_version=4))
+    starter = make_starter(nbformat.read(rubric.notebook, as_version=4), rubric.steps)
     try:
         write_whole(arguments.file, nbformat.writes(starter) + "\n")
     except OSError as error:

@@ -1,45 +1,54 @@
-"""Grade a folder of submissions.
+"""Grade a folder of submissions, or check one.
 
     python -m tools.grading FOLDER --out DIR -n WORKERS
     python -m tools.grading FOLDER --out DIR --part 2/10
+    python -m tools.grading my.ipynb
     python -m tools.grading --merge DIR DIR ... --out DIR
     python -m tools.grading --rubric
 
 Writes grades.csv, grades.xml (JUnit), reports/ and feedback/ into --out. Started again, it goes on
-where it was and grades again only what has changed.
+where it was and grades again only what has changed. For one notebook it prints what each step
+earns, and writes the report beside it.
 """
 
 import argparse
-import json
-import os
+import shutil
+import statistics
 import sys
-from dataclasses import asdict
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-from tools.files import write_whole
-from tools.grading.batch import PLAN, Progress, printable
-from tools.grading.one import Settings
-from tools.grading.results import grade_file, merge, read_grade, write_table
-from tools.grading.rubric import read_steps, read_tools
+from tools.grading.grade import Grade, Settings
+from tools.grading.results import merge, write_tables
+from tools.grading.rubric import ASSIGNMENT, Rubric, load_rubric
+from tools.grading.run import ClassRun, available_cores, find_submissions
 from tools.grading.sandbox import LEVELS, REPOSITORY, find_level
-from tools.notebook import NOTEBOOK
 
-import pytest
 from filelock import FileLock, Timeout
 
 
 def main() -> None:
     arguments = _parse()
     try:
+        rubric = load_rubric(arguments.assignment)
         if arguments.rubric:
-            _print_rubric(arguments.notebook)
+            for name, step in zip(rubric.names, rubric.steps, strict=True):
+                print(f"{step.points:>3}  {name}")
+            print(f"{rubric.out_of:>3}  together")
         elif arguments.merge:
             grades = merge(arguments.merge, arguments.out)
-            print(f"{len(grades)} submissions: {arguments.out / 'grades.csv'}")
+            print(_summary(grades, rubric))
+        elif arguments.submissions.is_file():
+            _check(arguments, rubric)
         else:
-            sys.exit(_grade(arguments))
+            sys.exit(_grade_class(arguments, rubric))
     except (ValueError, OSError) as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped: the same command goes on where it was.")
 
 
 def _parse() -> argparse.Namespace:
@@ -50,100 +59,148 @@ def _parse() -> argparse.Namespace:
     )
     what = parser.add_mutually_exclusive_group(required=True)
     add = what.add_argument
-    add("folder", type=Path, nargs="?", help="every *.ipynb in it and below is a submission")
+    add("submissions", type=Path, nargs="?", help="a notebook, or a folder: every *.ipynb below it")
     add("--merge", type=Path, nargs="+", metavar="DIR", help="join the results of several runs")
     add("--rubric", action="store_true", help="print the steps and their points")
     add = parser.add_argument
     add("--out", type=Path, help="where the results go")
-    add("-n", "--workers", type=int, default=os.cpu_count(), help="default: one a core")
+    add("-n", "--workers", type=int, default=available_cores(), help="default: one a core")
     add("--part", default="1/1", metavar="I/N", help="grade only every N-th, from the I-th on")
-    add("--notebook", type=Path, default=NOTEBOOK, help="holds the checks (the repository's)")
+    add("--assignment", type=Path, default=ASSIGNMENT, help="the steps (Fashion-MNIST's)")
     add("--seconds", type=float, default=300, help="for one submission (default: %(default)s)")
     add("--cell-seconds", type=float, default=120, help="for one cell (default: %(default)s)")
     add("--memory", type=float, default=4, help="GiB for one submission (default: %(default)s)")
     add("--no-network", action="store_true", help="cut submissions off from the network")
     arguments = parser.parse_args()
-    if not arguments.rubric and not arguments.out:
+    if arguments.workers < 1:
+        parser.error(f"-n must be at least 1, not {arguments.workers}")
+    is_file = arguments.submissions and arguments.submissions.is_file()
+    if not arguments.rubric and not is_file and not arguments.out:
         parser.error("--out is missing")
     return arguments
 
 
-def _print_rubric(notebook: Path) -> None:
-    steps = read_steps(notebook)
-    for step in steps:
-        print(f"{step.points:>3}  {step.name}")
-    print(f"{sum(step.points for step in steps):>3}  together")
+def _check(arguments: argparse.Namespace, rubric: Rubric) -> None:
+    """Grade one notebook: a table in the terminal, and the report beside the notebook."""
+    notebook = arguments.submissions.resolve()
+    with tempfile.TemporaryDirectory() as name:
+        out = Path(name).resolve()
+        settings = _settings(arguments, rubric, hidden=[REPOSITORY], workers=1)
+        [(_, grade)] = ClassRun(rubric, settings, notebook.parent, out).grade_all(
+            [notebook.name], workers=1
+        )
+        if isinstance(grade, Exception):
+            raise ValueError(f"the grader itself failed: {grade}") from grade
+        print(next((out / "feedback").iterdir()).read_text(encoding="utf-8"))
+        for step, points in zip(rubric.steps, grade.points.items(), strict=True):
+            print(f"{points[1]:>3} of {step.points}  {points[0]}")
+        print(f"{grade.total:>3} of {grade.out_of}  together")
+        if grade.look:
+            print(f"A human will look at: {grade.look}")
+        if (out / "reports").is_dir():
+            report = notebook.with_suffix(".html")
+            shutil.copyfile(next((out / "reports").iterdir()), report)
+            print(f"the report: {report}")
 
 
-def _grade(arguments: argparse.Namespace) -> int:
+def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     """Grade a folder; return the exit status: 0 if every submission has its row."""
-    folder, out = arguments.folder.resolve(), arguments.out.resolve()
+    folder, out = arguments.submissions.resolve(), arguments.out.resolve()
     if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder.")
-    names = _submissions(folder, arguments.part)
+        raise ValueError(f"{folder} is neither a folder nor a file.")
+    names = _part(find_submissions(folder), arguments.part)
+    if names is None:
+        raise ValueError(f"{folder} holds no *.ipynb.")
     out.mkdir(parents=True, exist_ok=True)
-    settings = _settings(arguments, hidden=[folder, out, REPOSITORY])
+    settings = _settings(arguments, rubric, [folder, out, REPOSITORY], arguments.workers)
     network = "no network" if not settings.network else "network reachable"
     if not settings.network and settings.level == "none":
         network = "the NETWORK COULD NOT BE CUT OFF here"
     print(f"{len(names)} submissions; {LEVELS[settings.level]}; {network}", file=sys.stderr)
 
-    digests = {name: settings.digest(folder / name) for name in names}
-    plan = {"folder": str(folder), "out": str(out), "settings": asdict(settings)}
-    plan["submissions"] = list(digests.items())
+    run = ClassRun(rubric, settings, folder, out)
+    grades = {}
     try:
         with FileLock(out / ".lock", timeout=0):
-            write_whole(out / PLAN, json.dumps(plan))
-            status = _run_pytest(out, folder, len(names), arguments.workers)
+            try:
+                _grade_all(run, names, arguments.workers, grades)
+            finally:  # also of a class that was stopped
+                write_tables(out, grades.values())
     except Timeout:
         raise ValueError(f"another run is writing into {out}.") from None
-    kept = {name: grade_file(out, printable(name)) for name in names}
-    grades = [grade for name in names if (grade := read_grade(kept[name], digests[name]))]
-    write_table(out / "grades.csv", grades)
+    print(_summary(list(grades.values()), rubric))
     print(f"{len(grades)} of {len(names)} submissions: {out / 'grades.csv'}", file=sys.stderr)
     if len(grades) == len(names):
         return 0
     print("Start it again to grade the others.", file=sys.stderr)
-    return status or 1
+    return 1
 
 
-def _submissions(folder: Path, part: str) -> list[str]:
-    """The paths of the submissions below `folder`, those of one part of them."""
+def _part(names: list[str], part: str) -> list[str] | None:
+    """Those of one part of the class; none, if there are more parts than submissions."""
     index, _, count = part.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise ValueError(f"--part must be like 2/10, not {part!r}.")
-    files = [file.relative_to(folder) for file in folder.rglob("*.ipynb") if file.is_file()]
-    names = sorted(file.as_posix() for file in files if ".ipynb_checkpoints" not in file.parts)
-    if not names:
-        raise ValueError(f"{folder} holds no *.ipynb.")
-    return names[int(index) - 1 :: int(count)]  # none, if there are more parts than submissions
+    return names[int(index) - 1 :: int(count)] if names else None
 
 
-def _settings(arguments: argparse.Namespace, hidden: list[Path]) -> Settings:
-    steps = read_steps(arguments.notebook)
-    imports, names = read_tools(arguments.notebook, steps)
+def _settings(
+    arguments: argparse.Namespace, rubric: Rubric, hidden: list[Path], workers: int
+) -> Settings:
     network = not arguments.no_network
     return Settings(
-        steps=steps,
-        imports=imports,
-        names=names,
+        assignment=arguments.assignment.resolve(),
+        notebook=rubric.notebook.resolve(),
         seconds=arguments.seconds,
         cell_seconds=arguments.cell_seconds,
         memory=int(arguments.memory * 2**30),
         network=network,
         level=find_level(network),
-        hidden=[str(path) for path in hidden],
-        threads=max(1, os.cpu_count() // arguments.workers),
+        hidden=hidden,
+        threads=max(1, available_cores() // workers),
     )
 
 
-def _run_pytest(out: Path, folder: Path, num_submissions: int, workers: int) -> int:
-    options = ["-p", "tools.grading.batch", "-n", str(workers), "--dist", "loadscope"]
-    options += ["--junit-xml", str(out / "grades.xml"), "-o", "junit_suite_name=grades"]
-    # Nothing in the folder of submissions may configure or run in this process.
-    options += ["-c", os.devnull, "--rootdir", str(folder), "--noconftest"]
-    options += ["-p", "no:cacheprovider", "-p", "no:terminal", "--no-loadscope-reorder"]
-    return pytest.main([*options, str(out / PLAN)], plugins=[Progress(num_submissions)])
+def _grade_all(run: ClassRun, names: list[str], workers: int, grades: dict[str, Grade]) -> None:
+    """Fill `grades`, and print a line for every submission: how many are done, what is left."""
+    for name in names:
+        if kept := run.kept_grade(name):
+            grades[name] = kept
+    new, start = [name for name in names if name not in grades], time.monotonic()
+    if grades:
+        print(f"{len(grades)} of {len(names)} graded before", file=sys.stderr)
+    for done, (name, grade) in enumerate(run.grade_all(new, workers), start=1):
+        if isinstance(grade, Exception):
+            print(f"The grader itself failed on {name}: {grade}", file=sys.stderr)
+            continue
+        grades[name] = grade
+        line = f"{len(grades):>4} of {len(names)}  {grade.total:>3} of {grade.out_of}"
+        line += f"  {grade.seconds:>4.0f} s  {grade.submission}"
+        if left := len(new) - done:
+            line += f"  (about {_duration((time.monotonic() - start) / done * left)} left)"
+        print(line, file=sys.stderr, flush=True)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _summary(grades: Sequence[Grade], rubric: Rubric) -> str:
+    """How many submissions there are, what they earned, and which a human should look at."""
+    if not grades:
+        return "0 submissions"
+    total = statistics.mean(grade.total for grade in grades)
+    lines = [f"{len(grades)} submissions, {total:.1f} of {rubric.out_of} points in the mean"]
+    for name, step in zip(rubric.names, rubric.steps, strict=True):
+        mean = statistics.mean(grade.points[name] for grade in grades)
+        lines.append(f"{mean:>6.2f} of {step.points}  {name}")
+    counts = Counter(grade.total for grade in grades)
+    spread = ", ".join(f"{points} points: {counts[points]}" for points in sorted(counts))
+    lines.append(f"how many: {spread}")
+    lines += [f"look at {grade.submission}: {grade.look}" for grade in grades if grade.look]
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 It is registered in pyproject.toml, so every run of nbval in this environment has it.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
+
+HEADING = re.compile(r"^## (\d+)\. (.+)$", flags=re.MULTILINE)
 
 
 class StepNotebook(IPyNbFile):
@@ -15,15 +18,21 @@ class StepNotebook(IPyNbFile):
 
     def collect(self) -> Iterable[IPyNbCell]:
         """Every code cell as a test, as nbval does; only the names differ."""
-        for cell in super().collect():
-            grading = cell.cell.metadata.get("grading")
-            if isinstance(grading, dict) and {"step", "title"} <= grading.keys():
-                name = f"Check {grading['step']}: {grading['title']}"
-                yield _CheckCell.from_parent(
-                    self, name=name, cell_num=cell.cell_num, cell=cell.cell, options=cell.options
+        tests, heading = list(super().collect()), None
+        for cell in self.nb.cells:
+            if cell.cell_type != "code":
+                heading = [heading, *HEADING.finditer(cell.source)][-1]
+                continue
+            test = tests.pop(0)
+            if heading and "check" in cell.metadata.get("tags", []):
+                test = _CheckCell.from_parent(
+                    self,
+                    name=f"Check {heading[1]}: {heading[2]}",
+                    cell_num=test.cell_num,
+                    cell=test.cell,
+                    options=test.options,
                 )
-            else:
-                yield cell
+            yield test
 
 
 class _CheckCell(IPyNbCell):

@@ -1,4 +1,4 @@
-"""What grading leaves behind: grades, a table of them, reports, and feedback."""
+"""What grading leaves behind: grades, their table and JUnit XML, reports, and feedback."""
 
 import csv
 import hashlib
@@ -9,14 +9,14 @@ import shutil
 import tempfile
 import textwrap
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
 from tools.files import write_whole
-from tools.grading.one import Grade
-from tools.grading.rubric import Step
+from tools.grading.grade import Grade
+from tools.grading.rubric import Rubric
 from tools.report.write import write_report
 
 import nbformat
@@ -49,18 +49,43 @@ def write_table(file: Path, grades: Iterable[Grade]) -> None:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     steps = list(grades[0].points) if grades else []
-    writer.writerow(["submission", *steps, *["total", "out_of", "accuracy", "seconds", "reason"]])
+    figures = sorted({name for grade in grades for name in grade.figures})
+    writer.writerow(
+        ["submission", *steps, "total", "out_of", *figures, "seconds", "look", "reason"]
+    )
     for grade in grades:
         points = [grade.points[step] for step in steps]
-        accuracy = "" if grade.accuracy is None else f"{grade.accuracy:.4f}"
-        facts = [grade.total, grade.out_of, accuracy, grade.seconds]
-        writer.writerow([_inert(grade.submission), *points, *facts, _inert(grade.reason)])
+        numbers = [
+            f"{grade.figures[name]:.4f}" if name in grade.figures else "" for name in figures
+        ]
+        texts = [_inert(grade.look), _inert(grade.reason)]
+        facts = [grade.total, grade.out_of, *numbers, grade.seconds, *texts]
+        writer.writerow([_inert(grade.submission), *points, *facts])
     write_whole(file, table.getvalue())
 
 
 def _inert(text: str) -> str:
     """Keep a spreadsheet from taking a submission's text for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
+
+
+def write_junit(file: Path, grades: Iterable[Grade]) -> None:
+    """Write JUnit XML: a test for every step of every submission."""
+    suite = ET.Element("testsuite", name="grades")
+    for grade in sorted(grades, key=lambda grade: grade.submission):
+        for step, points in grade.points.items():
+            names = {"classname": grade.submission, "name": step}
+            case = ET.SubElement(suite, "testcase", names)
+            values = ET.SubElement(case, "properties")
+            ET.SubElement(values, "property", name="points", value=str(points))
+            if step in grade.problems:
+                ET.SubElement(case, "failure", message=grade.problems[step])
+    cases = [len(suite), len(suite.findall("*/failure"))]
+    suite.set("tests", str(cases[0]))
+    suite.set("failures", str(cases[1]))
+    root = ET.Element("testsuites")
+    root.append(suite)
+    write_whole(file, ET.tostring(root, encoding="unicode"))
 
 
 def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
@@ -76,8 +101,8 @@ def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
         escape(grade.reason),
         "\n".join(table),
     ]
-    if grade.accuracy is not None:
-        text.append(f"Accuracy on the test images, counted by the grader: {grade.accuracy:.2%}.")
+    for name, value in grade.figures.items():
+        text.append(f"Counted by the grader, {name}: {value:.2%}.")
     report = nbformat.from_dict(notebook)
     report.cells.insert(0, new_markdown_cell("\n\n".join(text)))
     report.metadata["title"] = grade.submission
@@ -89,8 +114,8 @@ def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
 
 # The first words of a problem, and what to do about it.
 ADVICE = {
-    "AssertionError": "This step computes something else. Compare it with the text above the check "
-    "and run the check in the notebook until it says that it held.",
+    "AssertionError": "This cell found something wrong. Compare what it checks with the text above "
+    "it, and run it until it passes.",
     "NotImplementedError": "This step is still open: write the cell that raises it.",
     "NameError": "The name is defined nowhere above. Restart the kernel and run all cells.",
     "ModuleNotFoundError": "Only the packages of the assignment are installed. Remove that import.",
@@ -109,20 +134,20 @@ ADVICE = {
 }
 
 
-def write_feedback(file: Path, grade: Grade, steps: Sequence[Step]) -> None:
+def write_feedback(file: Path, grade: Grade, rubric: Rubric) -> None:
     """Write, for the student, what each step earned, why, and what to do."""
     lines = [f"Feedback on {grade.submission}", ""]
     lines.append(f"{grade.total} of {grade.out_of} points.")
-    if grade.accuracy is not None:
-        lines.append(f"Accuracy on the test images, counted by the grader: {grade.accuracy:.2%}.")
+    for name, value in grade.figures.items():
+        lines.append(f"Counted by the grader, {name}: {value:.2%}.")
     if grade.reason:
         lines += ["", *_paragraph("What happened first: " if grade.problems else "", grade.reason)]
         lines += _paragraph("What to do: ", _advice(grade.reason))
-    for step in steps:
-        lines += ["", f"Step {step.name}: {grade.points[step.name]} of {step.points} points."]
-        if step.name in grade.problems:
-            lines += _paragraph("The check found: ", grade.problems[step.name])
-            lines += _paragraph("What it does: ", re.sub(r"[*`$]", "", step.purpose))
+    for name, step in zip(rubric.names, rubric.steps, strict=True):
+        lines += ["", f"Step {name}: {grade.points[name]} of {step.points} points."]
+        if name in grade.problems:
+            lines += _paragraph("What was found: ", grade.problems[name])
+            lines += _paragraph("What is looked at: ", re.sub(r"[*`$]", "", step.contract))
     write_whole(file, "\n".join(lines) + "\n")
 
 
@@ -131,7 +156,7 @@ def _paragraph(head: str, text: str) -> list[str]:
 
 
 def _advice(reason: str) -> str:
-    problem = reason.partition(": ")[2] if reason.startswith(("code cell", "check")) else reason
+    problem = reason.partition(": ")[2] if reason.startswith(("code cell", "step")) else reason
     return next((advice for start, advice in ADVICE.items() if problem.startswith(start)), "")
 
 
@@ -142,9 +167,8 @@ def merge(parts: Sequence[Path], out: Path) -> list[Grade]:
         ValueError: if a part holds no grades, or two hold the same submission.
     """
     grades: dict[str, Grade] = {}
-    suites = ET.Element("testsuites")
     for part in parts:
-        if not (part / "grades.xml").is_file():
+        if not (part / "grades.csv").is_file():
             raise ValueError(f"{part} holds no grades: it must be the --out of a run.")
         for file in sorted((part / "results").glob("*.json")):
             grade = read_grade(file)
@@ -154,7 +178,11 @@ def merge(parts: Sequence[Path], out: Path) -> list[Grade]:
         for kind in ("results", "reports", "feedback"):
             if (part / kind).is_dir():
                 shutil.copytree(part / kind, out / kind, dirs_exist_ok=True)
-        suites.extend(ET.parse(part / "grades.xml").getroot())
-    write_whole(out / "grades.xml", ET.tostring(suites, encoding="unicode"))
-    write_table(out / "grades.csv", grades.values())
+    write_tables(out, grades.values())
     return list(grades.values())
+
+
+def write_tables(out: Path, grades: Collection[Grade]) -> None:
+    """Write `grades.csv` and `grades.xml`."""
+    write_table(out / "grades.csv", grades)
+    write_junit(out / "grades.xml", grades)

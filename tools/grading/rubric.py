@@ -1,192 +1,129 @@
-"""The checks and their points, as the repository's notebook holds them, and how they get into a
-submission in place of its own.
-"""
+"""What an assignment is graded by: its steps, their points, and the questions that earn them."""
 
-import ast
-import json
-import re
+import importlib
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
-import nbformat
-from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+import numpy as np
 
-MAX_BYTES = 50 * 2**20  # of a submission's file; the notebook with all its figures has 1 MiB
+Arrays = dict[str, np.ndarray]
+ASSIGNMENT = Path(__file__).with_name("fashion_mnist.py")
+COLUMNS = 6  # numbers that a sentence shows at the most
 
 
-class SubmissionError(Exception):
-    """The file cannot be graded at all; the message says why."""
+@dataclass(frozen=True)
+class Verdict:
+    """What a step's answer is worth.
+
+    Attributes:
+        problem: why the step earns nothing, in a sentence for the student; empty if it earns all.
+        look: what a human should look at; costs nothing by itself.
+        figures: numbers for the table of grades.
+    """
+
+    problem: str = ""
+    look: str = ""
+    figures: tuple[tuple[str, float], ...] = ()
+
+
+def same_as_model(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -> Verdict:
+    """Whether the answer is what the model answer gives for the same inputs."""
+    own = expected()
+    if answer.keys() != own.keys():
+        return Verdict(f"came back: {', '.join(answer)}; expected: {', '.join(own)}")
+    sent = ", ".join(f"{name} {array.shape}" for name, array in inputs.items() if array.ndim)
+    for name, array in own.items():
+        if difference := difference_between(answer[name], array):
+            return Verdict(f"{name}{f' with {sent}' if sent else ''}: {difference}")
+    return Verdict()
+
+
+def difference_between(given: np.ndarray, expected: np.ndarray, tolerance: float = 1e-4) -> str:
+    """In words, how two arrays differ by more than `tolerance` of the largest number expected."""
+    if given.shape != expected.shape:
+        return f"came back with shape {given.shape}, expected {expected.shape}"
+    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    wrong = ~(np.abs(given - expected) <= tolerance * scale)  # NaN is wrong, too
+    if not wrong.any():
+        return ""
+    place = tuple(int(index) for index in np.argwhere(wrong)[0])
+    where = f" at {list(place)}" if place else ""
+    return (
+        f"came back {given[place]:.6g}{where}, expected {expected[place]:.6g} "
+        f"({wrong.sum():,} of {wrong.size:,} numbers differ)"
+    )
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the assignment: its check, and what passing it is worth."""
+    """One step of an assignment, and what earns its points.
 
-    number: int
+    After a submission's last cell its kernel is asked a question, and what comes back is compared
+    in the grader's own process, when the kernel is dead.
+
+    Attributes:
+        title: of the step, as in its heading "## 2. Title".
+        points: that it is worth.
+        contract: what is looked at, as the student is told.
+        ask: the question: `ask(names, **inputs)` reads what the notebook has defined and returns
+            numbers, tensors or lists by name. The kernel gets its source: it imports what it needs.
+        draw: makes the inputs, arrays by name, from a generator with a seed of the submission.
+        helpers: functions that `ask` calls.
+        judge: `judge(answer, expected, inputs)` compares the answer with the inputs or with
+            `expected()`, the answer of the model answer to the same question.
+        figures: names of the numbers that its verdict puts into the table of grades.
+    """
+
     title: str
     points: int
-    check: str  # source of the check cell
-    purpose: str  # the text cell above it
+    contract: str
+    ask: Callable[..., dict[str, Any]]
+    draw: Callable[[np.random.Generator], Arrays] = lambda random: {}
+    helpers: tuple[Callable, ...] = ()
+    judge: Callable[[Arrays, Callable[[], Arrays], Arrays], Verdict] = same_as_model
+    figures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """The steps of an assignment, and the notebook that answers them all."""
+
+    notebook: Path
+    steps: Sequence[Step]
 
     @property
-    def name(self) -> str:
-        """For example `2 Patchify`: a column of the grades."""
-        return f"{self.number} {self.title}"
+    def names(self) -> list[str]:
+        """Of the steps: `2 Patchify` and so on, columns of the grades."""
+        return [f"{number} {step.title}" for number, step in enumerate(self.steps, start=1)]
+
+    @property
+    def out_of(self) -> int:
+        """The points that can be earned."""
+        return sum(step.points for step in self.steps)
 
 
-def read_steps(notebook: Path) -> list[Step]:
-    """The steps in order, from the cells whose metadata hold
-    `"grading": {"step": 2, "title": "Patchify", "points": 2}`.
-
-    Raises:
-        ValueError: if no cell is worth points, or the steps are not 1, 2, 3 and so on.
-    """
-    steps, text = [], ""
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        grading = cell.metadata.get("grading")
-        if cell.cell_type == "markdown":
-            text = cell.source
-        elif grading:
-            numbers = grading["step"], grading["title"], grading["points"]
-            steps.append(Step(*numbers, check=cell.source, purpose=text))
-    if not steps or [step.number for step in steps] != list(range(1, len(steps) + 1)):
-        raise ValueError(f"{notebook}: the cells with points must be the steps 1, 2, 3 and so on.")
-    return steps
+def load_module(assignment: Path) -> ModuleType:
+    """The module in the file `assignment`, with its folder on `sys.path`, once a process."""
+    folder = str(assignment.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(assignment.stem)
 
 
-def read_tools(notebook: Path, steps: list[Step]) -> tuple[str, list[str]]:
-    """The notebook's import statements, and the names that its checks read."""
-    imports = []
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if cell.cell_type == "code":
-            for statement in ast.parse(cell.source).body:
-                if isinstance(statement, ast.Import | ast.ImportFrom):
-                    imports.append(ast.unparse(statement))
-    checks = ast.parse("\n".join(step.check for step in steps))
-    names = {node.id for node in ast.walk(checks) if isinstance(node, ast.Name)}
-    return "\n".join(imports), sorted(names)
-
-
-def read_submission(path: Path) -> tuple[NotebookNode, list[str]]:
-    """Read a submission of any notebook format as format 4; return it with remarks.
+def load_rubric(assignment: Path = ASSIGNMENT) -> Rubric:
+    """The rubric in a Python file that defines `NOTEBOOK`, a path, and `STEPS`.
 
     Raises:
-        SubmissionError: if the file is empty, too large, or no notebook.
+        ValueError: if the file is missing or defines neither.
     """
-    remarks = []
+    if not assignment.is_file():
+        raise ValueError(f"{assignment} is not a file: it should define NOTEBOOK and STEPS.")
+    module = load_module(assignment)
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise SubmissionError(f"the file is larger than {MAX_BYTES >> 20} MiB")
-        text = path.read_text(encoding="utf-8-sig")
-        if not text.strip():
-            raise SubmissionError("the file is empty")
-        content = json.loads(text)
-        version = content["nbformat"]
-        if not isinstance(version, int) or not 3 <= version <= 4:
-            raise SubmissionError(f"notebook format {version!r} cannot be read, only 3 and 4")
-        if version == 3:
-            remarks.append("was in notebook format 3 (converted)")
-        notebook = nbformat.convert(nbformat.from_dict(content), 4)
-        # Rebuilt cell by cell: ids, outputs and counts of a submission are of no use here.
-        return new_notebook(cells=[_clean(cell) for cell in notebook.cells]), remarks
-    except OSError as error:
-        raise SubmissionError(f"the file cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise SubmissionError("the file is not text in UTF-8") from error
-    except json.JSONDecodeError as error:
-        raise SubmissionError(f"the file is not JSON (line {error.lineno})") from error
-    except SubmissionError:
-        raise
-    except Exception as error:  # a file can fail to be a notebook in many ways, recursion included
-        raise SubmissionError("the file is JSON but not a notebook") from error
-
-
-def _clean(cell: NotebookNode) -> NotebookNode:
-    """The same cell without outputs, with the metadata that grading looks at."""
-    if cell.cell_type != "code":
-        return new_markdown_cell(_text(cell.source))
-    metadata = {}
-    if isinstance(cell.metadata.get("grading"), dict):
-        metadata["grading"] = cell.metadata["grading"]
-    tags = cell.metadata.get("tags")
-    if isinstance(tags, list) and "facts" in tags:
-        metadata["tags"] = ["facts"]  # for the head of the report
-    return new_code_cell(_text(cell.source), metadata=metadata)
-
-
-def _text(source: str | list[str]) -> str:
-    return source if isinstance(source, str) else "".join(source)
-
-
-def put_checks(submission: NotebookNode, steps: list[Step]) -> list[str]:
-    """Replace the submission's check cells, in place, by the repository's; return remarks.
-
-    A check is recognised by its step in the metadata, or else by its source. A missing one
-    is put where its step ends: before the heading of the next step, or before the next
-    check, or at the end.
-    """
-    found, remarks = _find_checks(submission.cells, steps)
-    return sorted(remarks + _place_checks(submission.cells, steps, found))
-
-
-def _find_checks(
-    cells: list[NotebookNode], steps: list[Step]
-) -> tuple[dict[int, NotebookNode], list[str]]:
-    """The last check cell of each step, by the step's number, and remarks; others are emptied."""
-    found, remarks = {}, []
-    for cell in cells:
-        claimed = cell.metadata.pop("grading", {}).get("step")
-        if cell.cell_type != "code":
-            continue
-        for step in steps:
-            same = _normalise(cell.source) == _normalise(step.check)
-            if not (same or claimed == step.number):
-                continue
-            if step.number in found:
-                remarks.append(f"check {step.number} is there twice (the last was used)")
-                found[step.number].source = ""
-            if not same:
-                remarks.append(f"check {step.number} was edited (the original was used)")
-            found[step.number] = cell
-            break
-    return found, remarks
-
-
-def _place_checks(
-    cells: list[NotebookNode], steps: list[Step], found: dict[int, NotebookNode]
-) -> list[str]:
-    """Put the repository's checks in order, where the submission has them if that is in order."""
-    remarks, end = [], len(cells)
-    for step in reversed(steps):
-        cell = found.get(step.number)
-        if cell and cells.index(cell) < end:
-            end = cells.index(cell)
-            cells[end] = _check_cell(step)
-            continue
-        if cell:
-            cell.source = ""
-            remarks.append(f"check {step.number} came after a later one (moved)")
-        else:
-            remarks.append(f"check {step.number} was missing (put back)")
-        end = _end_of_step(cells, step.number, end)
-        cells.insert(end, _check_cell(step))
-    return remarks
-
-
-def _normalise(source: str) -> str:
-    return re.sub(r"\s+", " ", source).strip()
-
-
-def _check_cell(step: Step) -> NotebookNode:
-    grading = {"step": step.number, "title": step.title, "points": step.points}
-    return new_code_cell(step.check, metadata={"grading": grading, "tags": ["check"]})
-
-
-def _end_of_step(cells: list[NotebookNode], step: int, end: int) -> int:
-    """Where a missing check belongs: before the next step's heading, at `end` at the latest."""
-    heading = re.compile(rf"^#+\s*{step + 1}\.\s", flags=re.MULTILINE)
-    for index, cell in enumerate(cells[:end]):
-        if cell.cell_type == "markdown" and heading.search(cell.source):
-            return index
-    return end
+        return Rubric(Path(module.NOTEBOOK), module.STEPS)
+    except AttributeError as error:
+        raise ValueError(f"{assignment} must define NOTEBOOK and STEPS ({error}).") from None

@@ -58,12 +58,18 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
             command += ["--bind", str(folder / private), place]
         gone = [path for path in hidden if not path.is_relative_to("/tmp")]
         # Parents first, so that what is shown again inside a hidden folder stays visible.
-        for path in sorted({Path("/run"), *gone}):
+        empty = sorted({Path("/run"), *gone})
+        for path in empty:
             command += ["--tmpfs", str(path)]
         for path in _needed():
             if any(path.is_relative_to(parent) for parent in [Path("/tmp"), *gone]):
                 command += ["--ro-bind", str(path), str(path)]
         command += ["--bind", str(folder), str(folder), "--chdir", str(folder)]
+        # What is written there would be memory of nobody's; and root may write to the last three.
+        for path in (*empty, "/dev"):
+            command += ["--remount-ro", str(path)]
+        for path in filter(os.path.exists, ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq")):
+            command += ["--ro-bind", path, path]
         command += ["--unshare-pid", "--unshare-ipc", "--cap-drop", "ALL"]
         command += ["--die-with-parent", "--new-session"]
         return command if network else [*command, "--unshare-net"]
@@ -76,9 +82,7 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
 def _needed() -> list[Path]:
     """What a kernel must see even if it lies inside a hidden folder."""
     paths = [Path(sys.prefix), Path(sys.base_prefix)]
-    # Of tools only what runs in the kernel.
-    guard = [f"tools/{name}.py" for name in ("__init__", "grading/__init__", "grading/guard")]
-    paths += [REPOSITORY / name for name in ("utils", "data", *guard)]
+    paths += [REPOSITORY / name for name in ("utils", "data")]
     paths += [Path(folder) for folder in data_variable().values()]
     return [path for path in paths if path.exists()]
 
@@ -120,6 +124,35 @@ def size_of_tree(pid: int, enough: int) -> tuple[int, int]:
     if total > enough and psutil.LINUX:
         total = sum(_memory(process, "pss") for process in family)
     return total, len(family)
+
+
+def hidden_bytes(pid: int) -> tuple[int, int]:
+    """Bytes that a process and its descendants keep in files without a name: in memory, on disk."""
+    sizes = {}
+    for process in _family(pid):
+        with suppress(OSError):
+            for file in os.scandir(f"/proc/{process.pid}/fd"):
+                with suppress(OSError):
+                    target = os.readlink(file.path)
+                    if target.endswith(" (deleted)"):
+                        found = os.stat(file.path)
+                        in_memory = target.startswith("/memfd:")
+                        sizes[found.st_dev, found.st_ino] = in_memory, found.st_blocks * 512
+    in_memory = sum(size for is_memory, size in sizes.values() if is_memory)
+    return in_memory, sum(size for _, size in sizes.values()) - in_memory
+
+
+def bytes_below(folder: Path) -> int:
+    """What the files below a folder take on disk, however deep they lie."""
+    result = subprocess.run(["du", "-sk", str(folder)], capture_output=True, text=True)
+    size = result.stdout.partition("\t")[0]  # files may come and go meanwhile: complaints are none
+    return int(size) * 1024 if size.isdecimal() else 0
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that a submission may have put into it."""
+    subprocess.run(["chmod", "-R", "u+rwx", str(folder)], capture_output=True)
+    subprocess.run(["rm", "-rf", str(folder)], capture_output=True)
 
 
 def _family(pid: int) -> list[psutil.Process]:
