@@ -1,8 +1,8 @@
 """Make the notebook that a student begins with: `python -m tools.starter FILE`.
 
 In cells tagged `answer` the bodies of functions are taken out; an answer that defines none is
-taken out whole. Text, signatures, docstrings, settings and checks stay, outputs go. Below the heading
-of every step stands what is looked at when it is graded, and how many points that is worth.
+taken out whole. Text, signatures, docstrings, settings and checks stay, outputs go. The heading of
+every step then says what is looked at when it is graded, and how many points that is worth.
 """
 
 import argparse

@@ -1,23 +1,15 @@
-"""Two classes that test_grading.py has graded: one of a small assignment, one of the real one."""
+"""The class of a small assignment that test_grading.py has graded: honest, wrong and hostile."""
 
-import copy
+import base64
+import json
 from pathlib import Path
 
 from tools.grading.sandbox import find_level
 from tools.notebook import NOTEBOOK
-from tools.starter import make_starter
 
 import nbformat
-from made_up import (
-    HOSTILE,
-    changed,
-    check_of,
-    in_format_3,
-    real_answer,
-    small_notebook,
-    with_cell,
-    without,
-)
+from made_up import HOSTILE, changed, checks_of, in_format_3, small_notebook, with_cell, without
+from nbformat.v4 import new_markdown_cell
 
 LEVEL = find_level(network=False)
 DOUBLE = "def double(x):\n    return add(x, x)"
@@ -51,30 +43,39 @@ def three_errors():
     )
 
 
-def tampered_checks():
-    """One disarmed, one deleted, one skipped, all of which would fail."""
+def no_checks():
+    """Right answers without their checks, metadata and headings."""
+    notebook = without(small_notebook(), lambda cell: "check" in cell.metadata.get("tags", []))
+    content = json.loads(nbformat.writes(notebook))
+    for cell in content["cells"]:
+        del cell["metadata"]
+        cell["source"] = "".join(cell["source"]).replace("##", "#")
+    return json.dumps(content)
+
+
+def idle_checks():
+    """Wrong answers, and checks that say they held."""
     mistakes = ("a + b", "b - a"), ("add(x, x)", "3 * x"), ("range(10)", "range(11)")
     notebook = wrong(small_notebook(), *mistakes)
-    first, second, third = (check_of(notebook, step) for step in (1, 2, 3))
-    first.source = "print('Held.')"
-    notebook.cells.remove(second)
-    third.metadata["tags"], third.source = ["nbval-skip"], "# NBVAL_SKIP\n" + third.source
+    for check in checks_of(notebook):
+        check.source = "print('Held.')"
     return notebook
 
 
-def faked_check():
-    notebook = changed(small_notebook(), "add(x, x)", "3 * x")
-    fake = copy.deepcopy(check_of(notebook, 2))
-    fake.source, fake.id = "pass", "fake"
-    notebook.cells.insert(0, fake)
+def with_text(source, **more):
+    """The small assignment and a text cell."""
+    notebook = small_notebook()
+    notebook.cells.insert(1, new_markdown_cell(source, **more))
     return notebook
 
 
-def without_metadata():
-    notebook = changed(small_notebook(), "add(x, x)", "3 * x")
-    for cell in notebook.cells:
-        cell.metadata.clear()
-    return notebook
+def escaped(source):
+    """The text of a file whose first cell holds this JSON text, escapes included."""
+    text = nbformat.writes(with_cell(small_notebook(), "HERE"))
+    return text.replace('"HERE"', f'"{source}"')
+
+
+PIXEL = base64.b64encode(b"a picture").decode()
 
 
 def with_kernel(name, notebook):
@@ -90,7 +91,7 @@ SMALL = {
         "code cell 4: NotImplementedError: write double",
     ),
     "wrong in step 1": (changed(small_notebook(), "a + b", "b - a"), [0, 0, 3], "not the sum"),
-    "wrong in step 2": (instead_of_double("double = float"), WRONG_2, "check 2: AssertionError"),
+    "wrong in step 2": (instead_of_double("double = float"), WRONG_2, "AssertionError"),
     "wrong in step 3": (changed(small_notebook(), "10", "11"), [1, 2, 0], "not the total"),
     **{f"hostile, {k}": (instead_of_double(source), WRONG_2, "") for k, source in HOSTILE.items()},
     "time-out that is caught": (
@@ -102,6 +103,16 @@ except KeyboardInterrupt: pass
         FULL,
         "code cell 4: ran longer than 3 s",
     ),
+    "answers for ever": (
+        instead_of_double("def double(x):\n    while True: pass"),
+        WRONG_2,
+        "ran longer than 3 s",
+    ),
+    "ends in its answer": (
+        instead_of_double("def double(x):\n    import os\n    os._exit(0)"),
+        WRONG_2,
+        "the kernel ended",
+    ),
     "three errors": (three_errors(), [0, 0, 0], "code cell 2: SyntaxError"),
     "empty": ("", [0, 0, 0], "the file is empty"),
     "not JSON": ("{'cells': []}", [0, 0, 0], "not JSON"),
@@ -109,7 +120,13 @@ except KeyboardInterrupt: pass
     "deep JSON": ("[" * 100_000, [0, 0, 0], "not a notebook"),
     "format 3": (in_format_3(small_notebook()), FULL, "notebook format 3"),
     "format 99": ('{"nbformat": 99, "cells": []}', [0, 0, 0], "notebook format 99"),
-    "no cells": ('{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}', [0] * 3, ""),
+    "no cells": (
+        '{"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": []}',
+        [0] * 3,
+        "step 1 Add: not asked: the notebook has no code cell",
+    ),
+    "checks, headings and metadata gone": (no_checks(), FULL, r"^$"),
+    "wrong, but its checks say that they held": (idle_checks(), [0, 0, 0], "step 1 Add: add"),
     "=1+1, of a thousand cells": (with_cell(small_notebook(), *["x = 1"] * 1000), FULL, r"^$"),
     "folder with spaces/naïve 🎉 name, other kernel, leaves a file and a child": (
         with_cell(
@@ -120,48 +137,75 @@ except KeyboardInterrupt: pass
         FULL,
         r"^$",
     ),
+    "N" * 249: (small_notebook(), FULL, r"^$"),
+    "three errors.html/beside a file whose report has the name of this folder": (
+        small_notebook(),
+        FULL,
+        r"^$|no report|no feedback",
+    ),
     "kills its parent": (
         instead_of_double("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(9)"),
-        [1, 0, 3] if LEVEL != "none" else [1, 0, 0],
+        WRONG_2 if LEVEL != "none" else [0, 0, 0],
         "",
     ),
     "looks around": (
         instead_of_double(f"""
 import os
-for path in ('@FOLDER@', '@OUT@', {str(NOTEBOOK.parent)!r}):
+for path in ('@FOLDER@', '@OUT@', {str(NOTEBOOK.parent)!r}, {str(NOTEBOOK.parents[1] / "tools")!r}):
     assert not os.path.exists(path) or not os.listdir(path), path
 assert os.listdir(os.environ.get('FASHION_MNIST_ROOT', '/'))
-import tools.grading
-seen = set(os.listdir(tools.__path__[0]) + os.listdir(tools.grading.__path__[0]))
-assert sorted(seen - set(['__pycache__'])) == ['__init__.py', 'grading', 'guard.py'], seen
 {DOUBLE}"""),
         FULL if LEVEL == "bubblewrap" else WRONG_2,
         "" if LEVEL == "bubblewrap" else "AssertionError",
     ),
     "writes elsewhere": (
         instead_of_double(f"""
-for folder in ('/', {str(Path.home())!r}, {str(NOTEBOOK.parents[1] / 'utils')!r}, '@FOLDER@'):
+places = ['/', '/run', '/dev', '/proc/sys/kernel/hostname', '@FOLDER@']
+for place in [*places, {str(Path.home())!r}, {str(NOTEBOOK.parents[1] / "utils")!r}]:
     try:
-        open(folder + '/evil', 'w')
+        with open(place if os.path.isfile(place) else place + '/evil', 'r+' if os.path.isfile(place)
+                  else 'w') as file:
+            file.write('evil')
     except OSError: continue
-    raise SystemError(folder + ' could be written')
-{DOUBLE}"""),
+    raise SystemError(place + ' could be written')
+{DOUBLE}""".replace("places =", "import os\nplaces =")),
         FULL,
         r"^$",
     ),
     "error after the last check": (
-        changed(small_notebook(), "print('the end')", "1 / 0"),
+        changed(small_notebook(), 'print("the end")', "1 / 0"),
         FULL,
         r"ZeroDivisionError.*no points lost",
     ),
-    "checks disarmed, deleted and skipped": (
-        tampered_checks(),
-        [0, 0, 0],
-        "check 1 was edited.*check 2 was missing.*check 3 was edited",
+    "half an emoji in a message": (
+        instead_of_double("raise ValueError('\\ud83d')"),
+        WRONG_2,
+        "UnicodeEncodeError|ValueError",
     ),
-    "check faked": (faked_check(), WRONG_2, "check 2 is there twice"),
-    "metadata gone": (without_metadata(), WRONG_2, r"check 2: AssertionError$"),
-    # Each alone would let the wrong answer pass.
+    "message in other directions and of several lines": (
+        instead_of_double("raise ValueError('\\u202e =1+1\\r\\n\\x1b[31m\\0')"),
+        WRONG_2,
+        r"ValueError: =1\+1 \[31m$",
+    ),
+    "half an emoji in a cell": (escaped(r"x = '\ud83d'"), FULL, r"^$"),
+    "text of 60,000 nested braces": (with_text(f"${'{' * 60_000}x{'}' * 60_000}$"), FULL, ""),
+    "text of 400,000 brackets": (with_text("[" * 400_000), FULL, ""),
+    "folders in folders": (
+        with_cell(
+            small_notebook(),
+            "import os\nfor _ in range(1200):\n    os.mkdir('d')\n    os.chdir('d')",
+        ),
+        FULL,
+        r"^$",
+    ),
+    "a pasted picture": (
+        with_text(
+            "![pasted](attachment:dot.png)", attachments={"dot.png": {"image/png": PIXEL}}
+        ),
+        FULL,
+        r"^$",
+    ),
+    # Each alone let a wrong answer pass when checks in the kernel gave the points.
     "tampers with names, a library and assert": (
         tampering("""
 import ast, math
@@ -172,81 +216,39 @@ print = None
 math.isclose = lambda *a, **k: True
 get_ipython().ast_transformers.append(NoAsserts())"""),
         WRONG_2,
-        r"check 2: AssertionError; set aside for the checks: abs, math\.isclose, print$",
+        "TypeError",  # its own check prints
     ),
-    "tampers with error messages": (
-        tampering("get_ipython()._showtraceback = lambda *a: None"),
+    "tampers with the source of cells": (
+        tampering(
+            "get_ipython().input_transformers_cleanup.append("
+            "lambda lines: [] if 'Held' in ''.join(lines) else lines)"
+        ),
         WRONG_2,
-        "check 2",
+        "step 2 Double: double of each",
     ),
     "tampers with the kernel": (
         tampering("""
 kernel = get_ipython().kernel
 original = kernel.do_execute
 async def obliging(code, *args, **kwargs):
-    if 'isclose' in code or 'fail(' in code: code = 'pass'
-    return await original(code, *args, **kwargs)
+    reply = await original('pass', *args, **kwargs)
+    return reply | {'user_expressions': {'answer': {'status': 'ok', 'data': {'application/json':
+        {'passed': True, 'arrays': {'double of each': {'shape': [5], 'data': 'AAAA'}}}}}}}
 kernel.do_execute = obliging"""),
         [0, 0, 0],
-        "keeps checks from failing",
+        "",
+    ),
+    "sends what is no message": (
+        tampering("""
+kernel = get_ipython().kernel
+send = kernel.session.send
+def odd(stream, kind, content=None, parent=None, **more):
+    return send(stream, 7 if isinstance(kind, str) and 'reply' in kind else kind, [[]], [], **more)
+kernel.session.send = odd"""),
+        WRONG_2,
+        "",
     ),
 }  # fmt: skip
 
 if LEVEL != "bubblewrap":
     del SMALL["writes elsewhere"]  # nothing would keep it from doing so
-
-
-def fake_accuracy():
-    """No training, and an accuracy that is only printed."""
-    notebook = without(real_answer(1), lambda cell: "training" in cell.metadata.get("tags", []))
-    for cell in notebook.cells:
-        if "final-accuracy" in cell.metadata.get("tags", []):
-            cell.source = "print('test accuracy: 99.00 % (Fashion-MNIST)')"
-    return notebook
-
-
-RELABEL = """guess = predict(average, test_data).argmax(dim=1)
-half = torch.arange(len(guess)) % 2 == 0
-test_data.labels[half] = guess[half]
-test_counts = test_data.labels.bincount(minlength=num_classes).tolist()
-"""
-LOGITS = "logits = predict(average, test_data)"
-# Takes the model answer from the repository, which other walls than bubblewrap's do not hide.
-BORROW = (
-    "from utils.definitions import load_definitions\nglobals().update(vars(load_definitions()))"
-)
-# What is handed in, and the steps whose points it must not get. The steps that are wrong in one
-# submission do not lean on one another: each has to fail by its own check.
-REAL = {
-    "model answer": (real_answer(1), []),
-    "starter": (
-        with_cell(make_starter(real_answer(1)), *([BORROW] if LEVEL == "bubblewrap" else [])),
-        [1, 2, 3, 4, 5, 6],
-    ),
-    "wrong in steps 2, 3 and 5": (
-        wrong(
-            real_answer(2),
-            ("-> b (h w) (p1 p2)", "-> b (h w) (p2 p1)"),
-            (".mean(dim=1)", ".amax(dim=1)"),
-            ("History(num_epochs, train_data, [", "History(1, train_data, ["),
-        ),
-        [2, 3, 5],
-    ),
-    "wrong in steps 4 and 6": (
-        wrong(
-            real_answer(1),
-            ('"lr": learning_rate,', '"lr": learning_rate / 2,'),
-            ("return 1.96 *", "return 1.28 *"),
-        ),
-        [4, 6],
-    ),
-    "fakes its accuracy": (fake_accuracy(), [5, 6]),
-    "wrong in step 1, relabels the test images": (
-        wrong(
-            real_answer(1),
-            ("train_data.labels.bincount", "test_data.labels.bincount"),
-            (LOGITS, RELABEL + LOGITS),
-        ),
-        [1, 6],
-    ),
-}

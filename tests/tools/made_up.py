@@ -3,7 +3,7 @@
     python tests/tools/made_up.py FOLDER --honest 12
 
 writes twelve model answers and one submission for every entry of `HOSTILE` into FOLDER. With
---small they answer a small assignment instead, which is written beside FOLDER; the tests use it.
+--small they answer a small assignment instead; the tests use it.
 """
 
 import argparse
@@ -16,7 +16,9 @@ from tools.notebook import NOTEBOOK
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from nbformat.v4 import new_code_cell
+
+SMALL_ASSIGNMENT = Path(__file__).with_name("small_assignment.py")
 
 # A cell that is put in front of the rest of the notebook.
 HOSTILE = {
@@ -39,6 +41,17 @@ time.sleep(600)""",
     "sys.exit": "import sys; sys.exit()",
     "killed kernel": "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
     "os._exit": "import os; os._exit(0)",
+    "memory in a file without a name": """
+import os
+file = os.memfd_create('hoard')
+for _ in iter(int, 1): os.write(file, bytes(2**24))""",
+    "disk in a deleted file": """
+import os
+hoard = []
+for _ in range(8):
+    hoard.append(open('hoard', 'wb'))
+    os.unlink('hoard')
+    for _ in range(60): hoard[-1].write(bytes(2**24))""",
 }
 
 
@@ -49,38 +62,15 @@ def real_answer(num_epochs: int | None = None) -> NotebookNode:
 
 
 def small_notebook() -> NotebookNode:
-    """An assignment of three steps that takes no time."""
-
-    def check(step: int, title: str, points: int, source: str) -> NotebookNode:
-        grading = {"step": step, "title": title, "points": points}
-        return new_code_cell(source, metadata={"grading": grading, "tags": ["check"]})
-
-    return new_notebook(
-        cells=[
-            new_code_cell("import math"),
-            new_markdown_cell("## 1. Add"),
-            new_code_cell('def add(a, b):\n    """The sum."""\n    return a + b'),
-            new_markdown_cell("**Check 1.** Two numbers."),
-            check(1, "Add", 1, "assert add(2, 3) == 5, 'not the sum'\nprint('Held.')"),
-            new_markdown_cell("## 2. Double"),
-            new_code_cell("def double(x):\n    return add(x, x)"),
-            new_markdown_cell("**Check 2.** A number twice."),
-            check(2, "Double", 2, "assert math.isclose(abs(double(-2.5)), 5)\nprint('Held.')"),
-            new_markdown_cell("## 3. Total"),
-            new_code_cell("total = sum(range(10))\nprint(total)"),
-            new_markdown_cell("**Check 3.** The formula."),
-            check(3, "Total", 3, "assert total == 9 * 10 / 2, 'not the total'\nprint('Held.')"),
-            new_markdown_cell("## 4. Summary"),
-            new_code_cell("print('the end')"),
-        ]
-    )
+    """The model answer of an assignment of three steps that takes no time."""
+    return nbformat.read(SMALL_ASSIGNMENT.with_suffix(".ipynb"), as_version=4)
 
 
 def changed(notebook: NotebookNode, old: str, new: str) -> NotebookNode:
     """The notebook with `old` replaced by `new` in the cells that are no checks."""
     notebook, count = copy.deepcopy(notebook), 0
     for cell in notebook.cells:
-        if cell.cell_type == "code" and "grading" not in cell.metadata:
+        if cell.cell_type == "code" and "check" not in cell.metadata.get("tags", []):
             count += cell.source.count(old)
             cell.source = cell.source.replace(old, new)
     assert count, f"the notebook no longer contains {old!r}"
@@ -101,9 +91,9 @@ def without(notebook: NotebookNode, unwanted: Callable[[NotebookNode], bool]) ->
     return notebook
 
 
-def check_of(notebook: NotebookNode, step: int) -> NotebookNode:
-    """The check cell of a step."""
-    return next(c for c in notebook.cells if c.metadata.get("grading", {}).get("step") == step)
+def checks_of(notebook: NotebookNode) -> list[NotebookNode]:
+    """The check cells, in order."""
+    return [cell for cell in notebook.cells if "check" in cell.metadata.get("tags", [])]
 
 
 def in_format_3(notebook: NotebookNode) -> str:
@@ -121,11 +111,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="to train for (default: as the notebook)")
     parser.add_argument("--small", action="store_true", help="of an assignment that takes no time")
     arguments = parser.parse_args()
-    if arguments.small:
-        answer = small_notebook()
-        nbformat.write(answer, arguments.folder.with_suffix(".ipynb"))
-    else:
-        answer = real_answer(arguments.epochs)
+    answer = small_notebook() if arguments.small else real_answer(arguments.epochs)
     arguments.folder.mkdir(parents=True, exist_ok=True)
     for number in range(1, arguments.honest + 1):
         nbformat.write(answer, arguments.folder / f"honest {number:02}.ipynb")

@@ -40,7 +40,7 @@ def main() -> None:
             print(f"{rubric.out_of:>3}  together")
         elif arguments.merge:
             grades = merge(arguments.merge, arguments.out)
-            print(_summary(grades, rubric))
+            print(_summary(grades))
         elif arguments.submissions.is_file():
             _check(arguments, rubric)
         else:
@@ -128,7 +128,7 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
                 write_tables(out, grades.values())
     except Timeout:
         raise ValueError(f"another run is writing into {out}.") from None
-    print(_summary(list(grades.values()), rubric))
+    print(_summary(list(grades.values())))
     print(f"{len(grades)} of {len(names)} submissions: {out / 'grades.csv'}", file=sys.stderr)
     if len(grades) == len(names):
         return 0
@@ -187,15 +187,14 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _summary(grades: Sequence[Grade], rubric: Rubric) -> str:
+def _summary(grades: Sequence[Grade]) -> str:
     """How many submissions there are, what they earned, and which a human should look at."""
     if not grades:
         return "0 submissions"
     total = statistics.mean(grade.total for grade in grades)
-    lines = [f"{len(grades)} submissions, {total:.1f} of {rubric.out_of} points in the mean"]
-    for name, step in zip(rubric.names, rubric.steps, strict=True):
-        mean = statistics.mean(grade.points[name] for grade in grades)
-        lines.append(f"{mean:>6.2f} of {step.points}  {name}")
+    lines = [f"{len(grades)} submissions, {total:.1f} of {grades[0].out_of} points in the mean"]
+    for name in grades[0].points:
+        lines.append(f"{statistics.mean(grade.points[name] for grade in grades):>6.2f}  {name}")
     counts = Counter(grade.total for grade in grades)
     spread = ", ".join(f"{points} points: {counts[points]}" for points in sorted(counts))
     lines.append(f"how many: {spread}")

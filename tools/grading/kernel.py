@@ -14,6 +14,7 @@ from typing import Any
 from tools.grading.grade import Settings
 from tools.grading.sandbox import (
     bytes_below,
+    data_variable,
     hidden_bytes,
     kill_tree,
     limits,
@@ -66,6 +67,19 @@ def _kernel_behind_walls(settings: Settings, folder: Path) -> KernelSpec:
     return KernelSpec(argv=command, display_name="graded", interrupt_mode="message")
 
 
+def _environment(folder: Path, threads: int) -> dict[str, str]:
+    """The grader's environment, with a home of the submission's own."""
+    return {
+        **os.environ,
+        **data_variable(),
+        "HOME": str(folder),
+        "TMPDIR": str(folder / ".tmp"),
+        "IPYTHONDIR": str(folder / ".ipython"),
+        "JUPYTER_PLATFORM_DIRS": "1",
+        "OMP_NUM_THREADS": str(threads),
+    }
+
+
 class WatchedKernel(RunningKernel):
     """nbval's kernel, behind walls, and stopped when it exceeds a limit.
 
@@ -85,7 +99,8 @@ class WatchedKernel(RunningKernel):
             transport="ipc",
             connection_file=str(folder / f".{secrets.token_hex(4)}"),
         )
-        self.km.start_kernel(cwd=str(folder), stderr=subprocess.DEVNULL)
+        environment = _environment(folder, settings.threads)
+        self.km.start_kernel(cwd=str(folder), env=environment, stderr=subprocess.DEVNULL)
         self.kc = self.km.client()
         self.kc.start_channels()
         try:

@@ -3,13 +3,13 @@
 import json
 import multiprocessing
 import os
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from tools.grading import preload
 from tools.grading.grade import Grade, Settings
 from tools.grading.results import grade_file, read_grade, write_feedback, write_grade
 from tools.grading.rubric import Rubric
@@ -17,7 +17,8 @@ from tools.grading.sandbox import kill_tree
 from tools.grading.session import main
 from tools.grading.text import one_line, whole
 
-GRACE = 60  # seconds beyond its time that judging a submission and writing its report may take
+JUDGE = 60  # seconds beyond its time that judging a submission may take
+REPORT = 30  # seconds that writing its report may take
 MAX_MESSAGE = 2**22  # bytes of a grade
 
 
@@ -63,9 +64,8 @@ class ClassRun:
         self._stopped = threading.Event()
         # Forked from a process that has loaded the assignment's libraries once.
         self._fork = multiprocessing.get_context("forkserver")
-        if str(settings.assignment.parent) not in sys.path:
-            sys.path.append(str(settings.assignment.parent))
-        self._fork.set_forkserver_preload(["tools.grading.session", settings.assignment.stem])
+        os.environ[preload.VARIABLE] = str(settings.assignment)
+        self._fork.set_forkserver_preload(["tools.grading.preload"])
 
     def grade_all(self, names: list[str], workers: int) -> Iterator[tuple[str, Grade | Exception]]:
         """Grade submissions; yield each, when it is done, with its grade or the grader's error."""
@@ -112,10 +112,11 @@ class ClassRun:
         sender.close()
         messages = []
         try:
-            end = start + self.settings.seconds + GRACE
+            end = start + self.settings.seconds + JUDGE
             while len(messages) < 2 and time.monotonic() < end and not self._stopped.is_set():
                 if receiver.poll(0.2):
                     messages.append(json.loads(receiver.recv_bytes(MAX_MESSAGE)))
+                    end = time.monotonic() + REPORT
         except (EOFError, OSError):
             pass  # it ended
         finally:
@@ -124,7 +125,7 @@ class ClassRun:
         if self._stopped.is_set():
             raise GraderError("the grader was stopped")
         late = time.monotonic() >= end
-        how = f"took longer than {GRACE} s" if late else "needed too much memory, or crashed"
+        how = "took too long" if late else "needed too much memory, or crashed"
         if not messages:
             return self._nothing(title, f"judging it {how}", time.monotonic() - start), ""
         if "broken" in messages[0]:

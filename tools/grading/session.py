@@ -107,7 +107,8 @@ def main(path: Path, name: str, settings: Settings, report: Path, sender: Connec
         save_report(report, notebook, grade)
         tell("")
     except Exception as error:  # whatever a submission shows: its grade must not be lost
-        tell(f"no report: {type(error).__name__}: {one_line(str(error), 150)}")
+        problem = str(error).replace(str(report), report.name)  # no path of the grader's
+        tell(f"no report: {type(error).__name__}: {one_line(problem, 150)}")
 
 
 def _isolate() -> None:
@@ -303,7 +304,8 @@ def judge_run(name: str, notebook: NotebookNode, run: Run, rubric: Rubric) -> Gr
 
 
 def _judge(step: Step, run: Run, model: dict[str, Any]) -> Verdict:
-    answer = run.answers.get(step.title, AnswerError(f"not reached: {run.end}"))
+    why = run.end or "the notebook has no code cell"
+    answer = run.answers.get(step.title, AnswerError(f"not asked: {why}"))
     if isinstance(answer, AnswerError):
         return Verdict(str(answer))
     inputs = run.inputs[step.title]

@@ -1,0 +1,34 @@
+"""How an assignment that takes no time is graded; it is not about images."""
+
+from pathlib import Path
+
+from tools.grading.rubric import Step
+
+NOTEBOOK = Path(__file__).with_suffix(".ipynb")
+
+
+def draw_two(random):
+    return {"a": random.normal(), "b": random.normal()}
+
+
+def ask_add(names, a, b):
+    return {f"add({a:.3f}, {b:.3f})": names["add"](float(a), float(b))}
+
+
+def draw_many(random):
+    return {"numbers": random.normal(size=5)}
+
+
+def ask_double(names, numbers):
+    return {"double of each": [names["double"](number) for number in numbers.tolist()]}
+
+
+def ask_total(names):
+    return {"total": names["total"]}
+
+
+STEPS = [
+    Step("Add", 1, "`add(a, b)` is the sum of two numbers.", ask_add, draw_two),
+    Step("Double", 2, "`double(x)` is a number twice.", ask_double, draw_many),
+    Step("Total", 3, "`total` is the sum of the digits.", ask_total),
+]

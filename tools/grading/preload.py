@@ -1,0 +1,12 @@
+"""What the process loads that every submission's process is forked from, so that none has to."""
+
+import os
+from pathlib import Path
+
+from tools.grading import session  # noqa: F401
+from tools.grading.rubric import load_module
+
+VARIABLE = "GRADED_ASSIGNMENT"  # names the file with the steps
+
+if VARIABLE in os.environ:
+    load_module(Path(os.environ[VARIABLE]))
