@@ -37,7 +37,8 @@ export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/jupyter
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 endif
 
-.PHONY: help report further test test-quick lint pins lab notebook benchmark starter grade clean
+.PHONY: help report further test test-quick lint pins lab notebook benchmark starter check grade \
+	clean
 
 help:
 	@echo "make report      execute the notebook, write report/fashion_mnist.html"
@@ -49,6 +50,7 @@ help:
 	@echo "make notebook    re-execute the committed notebooks in place (maintainers)"
 	@echo "make pins        check that the pins resolve for every Python and platform (maintainers)"
 	@echo "make starter     write starter/fashion_mnist.ipynb, the notebook a student begins with"
+	@echo "make check NOTEBOOK=my.ipynb    what each of its steps earns, and its report beside it"
 	@echo "make grade SUBMISSIONS=folder   grade every notebook below it into grades/"
 	@echo "make clean       remove build/, report/, starter/ and grades/"
 
@@ -94,11 +96,15 @@ benchmark: $(READY)
 starter: $(READY)
 	$(BIN)/python -m tools.starter starter/fashion_mnist.ipynb
 
+check: $(READY)
+	$(if $(filter command line,$(origin NOTEBOOK)),,$(error which file? make check NOTEBOOK=my.ipynb))
+	$(BIN)/python -m tools.grading "$(NOTEBOOK)" --no-network
+
 OUT ?= grades
-WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 grade: $(READY)
 	$(if $(SUBMISSIONS),,$(error which folder? make grade SUBMISSIONS=folder))
-	$(BIN)/python -m tools.grading "$(SUBMISSIONS)" --out "$(OUT)" -n $(WORKERS) --no-network
+	$(BIN)/python -m tools.grading "$(SUBMISSIONS)" --out "$(OUT)" --no-network \
+		$(if $(WORKERS),-n $(WORKERS))
 
 clean:
 	rm -rf build report starter grades

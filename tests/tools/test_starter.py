@@ -3,6 +3,7 @@
 import ast
 import sys
 
+from tools.grading.rubric import load_rubric
 from tools.notebook import NOTEBOOK
 from tools.starter import main, make_starter
 
@@ -34,8 +35,21 @@ def test_only_the_answers_and_the_outputs_are_gone(answer, starter):
         assert (after.source == before.source) != is_answer, before.source
         assert after.id == before.id
         assert after.get("outputs", []) == []
-        assert after.metadata.get("grading") == before.metadata.get("grading")
     nbformat.validate(starter)
+
+
+def test_the_heading_of_every_step_tells_what_is_graded_and_its_points(answer):
+    steps = load_rubric().steps
+    told = make_starter(answer, steps)
+    changed = [
+        (before.source, after.source)
+        for before, after in zip(make_starter(answer).cells, told.cells, strict=True)
+        if before.source != after.source
+    ]
+    for number, (step, (before, after)) in enumerate(zip(steps, changed, strict=True), start=1):
+        assert before.startswith(f"## {number}. {step.title}")
+        points = f"{step.points} point{'s' * (step.points > 1)}"
+        assert after == f"{before}\n\n> **Graded, {points}.** {step.contract} All else is free."
 
 
 def test_the_model_answer_itself_is_left_as_it_was(answer):
@@ -46,8 +60,8 @@ def test_the_model_answer_itself_is_left_as_it_was(answer):
 def test_every_step_has_something_to_write(starter):
     open_cells = 0
     for cell in starter.cells:
-        if cell.metadata.get("grading"):
-            assert open_cells, f"step {cell.metadata.grading.step} is complete"
+        if "check" in cell.metadata.get("tags", []):
+            assert open_cells, f"nothing is open before {cell.source}"
             open_cells = 0
         elif cell.cell_type == "code":
             open_cells += "raise NotImplementedError" in cell.source
@@ -112,7 +126,8 @@ def test_the_command_never_overwrites_the_model_answer(tmp_path, monkeypatch):
     file = tmp_path / "new" / "starter.ipynb"
     monkeypatch.setattr(sys, "argv", ["starter", str(file)])
     main()
-    assert nbformat.read(file, as_version=4) == make_starter(nbformat.read(NOTEBOOK, as_version=4))
+    expected = make_starter(nbformat.read(NOTEBOOK, as_version=4), load_rubric().steps)
+    assert nbformat.read(file, as_version=4) == expected
     monkeypatch.setattr(sys, "argv", ["starter", str(NOTEBOOK)])
     with pytest.raises(SystemExit, match="would overwrite the model answer"):
         main()

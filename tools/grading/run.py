@@ -14,10 +14,10 @@ from tools.grading.grade import Grade, Settings
 from tools.grading.results import grade_file, read_grade, write_feedback, write_grade
 from tools.grading.rubric import Rubric
 from tools.grading.sandbox import kill_tree
-from tools.grading.session import main
+from tools.grading.session import JUDGE, main
 from tools.grading.text import one_line, whole
 
-JUDGE = 60  # seconds beyond its time that judging a submission may take
+GRACE = 30  # seconds beyond its time for a kernel to start and to die
 REPORT = 30  # seconds that writing its report may take
 MAX_MESSAGE = 2**22  # bytes of a grade
 
@@ -112,7 +112,7 @@ class ClassRun:
         sender.close()
         messages = []
         try:
-            end = start + self.settings.seconds + JUDGE
+            end = start + self.settings.seconds + GRACE + JUDGE * len(self.rubric.steps)
             while len(messages) < 2 and time.monotonic() < end and not self._stopped.is_set():
                 if receiver.poll(0.2):
                     messages.append(json.loads(receiver.recv_bytes(MAX_MESSAGE)))

@@ -44,7 +44,7 @@ MEMORY = 4 * 2**30  # bytes of this process
 MAX_SHOWN = 20_000  # characters of one output that the report keeps, if it is no picture
 MAX_REPORT = 20 * 2**20  # characters that it keeps of all outputs
 MAX_REVIVALS = 2  # new kernels after one died
-JUDGE = 60  # seconds that judging one step may take
+JUDGE = 20  # seconds that judging one step may take
 FULL = re.compile("MemoryError|allocate memory|^showed more")
 
 
