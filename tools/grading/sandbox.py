@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -106,11 +107,12 @@ def limits(memory: int) -> list[str]:
 
 def kill_tree(pid: int) -> None:
     """Kill a process and all its descendants."""
-    family = _family(pid)
+    family, end = _family(pid), time.monotonic() + 5
     for process in family:
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(family, timeout=5)
+    while any(_lives(process) for process in family) and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def size_of_tree(pid: int, enough: int) -> tuple[int, int]:
@@ -161,6 +163,12 @@ def _family(pid: int) -> list[psutil.Process]:
         return [process, *process.children(recursive=True)]
     except psutil.NoSuchProcess:
         return []
+
+
+def _lives(process: psutil.Process) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    return False
 
 
 def _memory(process: psutil.Process, kind: str) -> int:
