@@ -701,7 +701,7 @@ train_data, test_data = Other(train_data), Other(test_data)"""
                 PATCHIFY, "images[", "images.mT["
             )
         },
-        loss={"a learning rate of 0.002": but(LOSS, "0.01", "0.002")},
+        loss={"a learning rate of 0.005": but(LOSS, "0.01", "0.005")},
     ),
     "untrained": submission(
         [1, 2, 3, 2, 0, 0],
