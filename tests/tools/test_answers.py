@@ -6,9 +6,11 @@ import tracemalloc
 from contextlib import suppress
 from random import Random
 
+from tools.grading import probes
+from tools.grading.probes import AnswerError, read_answer
+
 import numpy as np
 import pytest
-from tools.grading.probes import AnswerError, read_answer
 
 NUM_ANSWERS = 1500
 
@@ -115,6 +117,8 @@ def odd_answers():
     yield from ODD
     yield from ({"arrays": value} for value in ODD)
     yield from ({"error": value} for value in ODD)
+    yield from ({"arrays": {"a": encoded(np.zeros(24)) | {"shape": value}}} for value in ODD)
+    yield from ({"arrays": {"a": encoded(np.zeros(24)) | {"data": value}}} for value in ODD)
     for _ in range(NUM_ANSWERS):
         answer = VALID
         for _ in range(generator.choice([1, 1, 2, 3])):
@@ -135,6 +139,15 @@ def test_an_error_of_the_kernel_is_told_in_one_line():
         read_answer({"error": "NameError: no\npatchify"})
 
 
+def test_an_answer_larger_than_the_limit_is_refused(monkeypatch):
+    size = sum(array.nbytes for array in ARRAYS.values())
+    monkeypatch.setattr(probes, "MAX_BYTES", size)
+    read_answer(VALID)
+    monkeypatch.setattr(probes, "MAX_BYTES", size - 1)
+    with pytest.raises(AnswerError, match="larger than"):
+        read_answer(VALID)
+
+
 def test_any_answer_becomes_arrays_or_an_error_of_one_line():
     read, refused = 0, set()
     for answer in odd_answers():
@@ -147,11 +160,12 @@ def test_any_answer_becomes_arrays_or_an_error_of_one_line():
             refused.add(message)
         else:
             read += 1
-            assert all(type(array) is np.ndarray for array in arrays.values())
-            assert all(array.dtype == np.float64 for array in arrays.values())
-            # A size that the answer did not bring along was made up.
-            sent = sum(len(part["data"]) for part in answer["arrays"].values())
-            assert sum(array.nbytes for array in arrays.values()) <= sent
+            sent = answer["arrays"].values()
+            for part, array in zip(sent, arrays.values(), strict=True):
+                assert (type(array), array.dtype) == (np.ndarray, np.float64)
+                assert part["shape"] == list(array.shape)
+                assert all(type(size) is int for size in part["shape"])  # True is none
+                assert len(base64.b64decode(part["data"], validate=True)) == array.nbytes
     assert read > 30
     assert len(refused) > 10
 
