@@ -1,0 +1,570 @@
+"""Honest submissions that do things their own way: each variant keeps all its points."""
+
+import re
+
+from made_up import changed, real_answer, without
+from nbformat import NotebookNode
+from nbformat.v4 import new_code_cell, new_markdown_cell
+from parts import (
+    ACCURACY,
+    FULL,
+    IMPORTS,
+    LOAD,
+    LOSS,
+    NETWORK,
+    PATCHIFY,
+    TRAIN,
+    Case,
+    but,
+    submission,
+)
+
+
+def disguised() -> NotebookNode:
+    """The model answer without checks, tags, headings and figures; with a cell that fails."""
+    notebook = without(real_answer(1), lambda cell: "check" in cell.metadata.get("tags", []))
+    notebook = changed(notebook, "[plotting.LiveHistory()]", "[]")
+    for cell in notebook.cells:
+        cell.metadata.clear()
+        cell.source = re.sub(r"^plotting\.plot_.*$", "", cell.source, flags=re.MULTILINE)
+        if cell.cell_type == "markdown":
+            cell.source = re.sub(r"^## \d\. ", "# Part: ", cell.source)
+        elif cell.source.startswith("torch.manual_seed(seed)  # fixes"):
+            cell.source = "%%time\n" + cell.source
+    notebook.cells[1:1] = [new_code_cell("%matplotlib inline\n%config InlineBackend.rc = {}")]
+    notebook.cells += [new_markdown_cell("# Scratch"), new_code_cell("to be continued")]
+    return notebook
+
+
+HONEST = {
+    "model answer": Case(
+        disguised(),
+        FULL,
+        [
+            "checks deleted",
+            "headings renamed, tags gone",
+            "%matplotlib, %config and %%time",
+            "a cell at the end that fails",
+        ],
+    ),
+    "from the equations": submission(
+        load={
+            "counts as tensors": """
+train_data, test_data = load_fashion_mnist(256)
+train_counts = sum(F.one_hot(labels, 10).sum(dim=0) for _, labels in train_data)
+test_counts = sum(F.one_hot(labels, 10).sum(dim=0) for _, labels in test_data)"""
+        },
+        patchify={
+            "patches by loops": """
+def patchify(images, patch_size):
+    if 28 % patch_size: raise ValueError("28 is not a multiple of the patch size")
+    patches = []
+    for top in range(0, 28, patch_size):
+        for left in range(0, 28, patch_size):
+            patch = images[..., top:top + patch_size, left:left + patch_size]
+            patches.append(patch.reshape(len(images), -1))
+    return torch.stack(patches, 1)"""
+        },
+        network={
+            "the equations as printed, raw parameters, biases as rows": """
+class Mixer(nn.Module):
+    def __init__(self, P, D, HT, HC):
+        super().__init__()
+        make = lambda *shape: nn.Parameter(torch.randn(*shape) / shape[0] ** 0.5)
+        self.W1, self.W2, self.W3, self.W4 = make(P, HT), make(HT, P), make(D, HC), make(HC, D)
+        self.b1, self.b2, self.b3, self.b4 = (
+            nn.Parameter(torch.zeros(1, n)) for n in (HT, P, HC, D))
+
+    def forward(self, X):
+        g = torch.relu
+        O1 = g(torch.einsum("bpd,ph->bdh", X, self.W1) + self.b1) @ self.W2 + self.b2
+        return g(torch.einsum("bdp,dh->bph", O1, self.W3) + self.b3) @ self.W4 + self.b4
+
+class PatchMLP(nn.Module):
+    def __init__(self, p, D, HT, HC, L, K):
+        super().__init__()
+        self.p, P = p, (28 // p) ** 2
+        self.Wc = nn.Parameter(torch.randn(D, K) / D ** 0.5)
+        self.bc = nn.Parameter(torch.zeros(K))
+        self.layers = nn.ModuleList([Mixer(P, D, HT, HC) for _ in range(L)])
+        self.Ws = nn.Parameter(torch.randn(p * p, D) / p)
+        self.bs = nn.Parameter(torch.zeros(D))
+
+    def forward(self, images):
+        X = torch.einsum("bps,sd->bpd", patchify(images, self.p), self.Ws) + self.bs
+        for layer in self.layers:
+            X = layer(X)
+        return torch.einsum("bpd,dk->bk", X, self.Wc) / X.shape[1] + self.bc"""
+        },
+        loss={
+            "own cross entropy": """
+def loss_function(z, y):
+    return (torch.logsumexp(z, dim=1) - z[torch.arange(len(y)), y]).mean()""",
+            "own Adam": """
+class MyAdam:
+    def __init__(self, parameters, rate, beta1=0.9, beta2=0.999, tiny=1e-8):
+        self.parameters, self.rate, self.tiny = list(parameters), rate, tiny
+        self.beta1, self.beta2, self.steps = beta1, beta2, 0
+        self.m = [torch.zeros_like(p) for p in self.parameters]
+        self.v = [torch.zeros_like(p) for p in self.parameters]
+
+    def zero_grad(self):
+        for p in self.parameters:
+            p.grad = None
+
+    @torch.no_grad()
+    def step(self):
+        self.steps += 1
+        for p, m, v in zip(self.parameters, self.m, self.v):
+            if p.grad is None: continue
+            m += (1 - self.beta1) * (p.grad - m)
+            v += (1 - self.beta2) * (p.grad ** 2 - v)
+            mean, square = m / (1 - self.beta1 ** self.steps), v / (1 - self.beta2 ** self.steps)
+            p -= self.rate * mean / (square.sqrt() + self.tiny)
+
+make_optimizer = lambda network: MyAdam(network.parameters(), 0.01)""",
+        },
+        train={
+            "the trained network called net, trained in a class": """
+class Trainer:
+    def __init__(self, network, optimizer, loss):
+        self.network, self.optimizer, self.loss = network, optimizer, loss
+        self.history = {"loss": []}
+
+    def fit(self, data):
+        self.network.train()
+        for images, labels in data:
+            loss = self.loss(self.network(images), labels)
+            self.optimizer.zero_grad()
+            loss.backward()
+            self.optimizer.step()
+            self.history["loss"].append(loss.item())
+        return self.history
+
+torch.manual_seed(1)
+net = PatchMLP(14, 64, 16, 128, 1, 10)
+history = Trainer(net, make_optimizer(net), loss_function).fit(train_data)""",
+        },
+        accuracy={
+            "accuracy in percent, rounded": but(ACCURACY, "average", "net")
+            + "accuracy = round(100 * accuracy, 2)"
+        },
+    ),
+    "convolutions and a loader of its own": submission(
+        load={
+            "own DataLoader, torchvision's normalisation, shuffled test images": """
+import os
+from torch.utils.data import DataLoader, TensorDataset
+from torchvision import datasets, transforms
+folder = os.environ.get("FASHION_MNIST_ROOT", "../data")
+normalise = transforms.Normalize((0.2860,), (0.3530,))
+
+def load(is_train):
+    raw = datasets.FashionMNIST(folder, train=is_train)
+    images = normalise(raw.data[:, None] / 255)[:, 0]
+    return DataLoader(TensorDataset(images, raw.targets), batch_size=500, shuffle=True)
+
+train_data, test_data = load(True), load(False)""",
+            "counts as NumPy arrays": """
+import numpy as np
+train_counts = np.bincount(train_data.dataset.tensors[1].numpy())
+test_counts = np.unique(np.array(test_data.dataset.tensors[1]), return_counts=True)[1]""",
+        },
+        patchify={
+            "patches by reshape and permute": """
+def patchify(x, p):
+    n = x.size(-1) // p
+    return x.reshape(-1, n, p, n, p).permute(0, 1, 3, 2, 4).reshape(len(x), n * n, p * p)"""
+        },
+        network={
+            "stem a Conv2d, MLPs of Conv1d, other names and order": """
+class Mix(nn.Module):
+    def __init__(self, patches, features, between, within):
+        super().__init__()
+        self.fc4, self.fc3 = nn.Conv1d(within, features, 1), nn.Conv1d(features, within, 1)
+        self.fc2, self.fc1 = nn.Conv1d(between, patches, 1), nn.Conv1d(patches, between, 1)
+
+    def forward(self, x):  # (b, patches, features)
+        x = self.fc2(F.relu(self.fc1(x)))
+        return self.fc4(F.relu(self.fc3(x.transpose(1, 2)))).transpose(1, 2)
+
+class PatchMLP(nn.Module):
+    def __init__(self, *sizes):
+        patch, features, between, within, blocks, classes = sizes
+        super().__init__()
+        patches = (28 // patch) ** 2
+        self.head = nn.Conv1d(features, classes, 1)
+        self.backbone = nn.ModuleList(
+            Mix(patches, features, between, within) for _ in range(blocks))
+        self.embed = nn.Conv2d(1, features, kernel_size=patch, stride=patch)
+        self.pool = nn.AdaptiveAvgPool1d(1)
+
+    def forward(self, x):
+        x = self.embed(x.unsqueeze(1)).flatten(2).transpose(1, 2)
+        for block in self.backbone:
+            x = block(x)
+        return self.head(self.pool(x.transpose(1, 2))).squeeze(2)"""
+        },
+        loss={
+            "NLLLoss of the log-softmax": """
+class CrossEntropy(nn.Module):
+    def forward(self, logits, labels):
+        return nn.NLLLoss()(F.log_softmax(logits, dim=1), labels)
+
+loss_function = CrossEntropy()""",
+            "AMSGrad, fused": """
+def make_optimizer(model, lr=1e-2, **options):
+    return torch.optim.Adam(model.parameters(), lr, (0.8, 0.99), amsgrad=True, fused=True)""",
+        },
+        train={
+            "torch's AveragedModel, a single patch of 28": """
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+torch.manual_seed(0)
+model = PatchMLP(28, 128, 8, 256, 1, 10)
+average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(0.98))
+optimizer = make_optimizer(model)
+for images, labels in train_data:
+    optimizer.zero_grad()
+    loss = loss_function(model(images), labels)
+    loss.backward()
+    optimizer.step()
+    average.update_parameters(model)"""
+        },
+        accuracy={"accuracy a tensor": ACCURACY + "accuracy = torch.tensor(accuracy)"},
+    ),
+    "double precision": submission(
+        before={
+            "torch's default is float64": "import torch\ntorch.set_default_dtype(torch.double)"
+        },
+        load={
+            "images in float64": """
+class Doubled:
+    def __init__(self, data): self.data = data
+    def __len__(self): return len(self.data)
+    def __iter__(self):
+        for images, labels in self.data:
+            yield images.double(), labels.int()
+
+train, test = load_fashion_mnist(512)
+train_data, test_data = Doubled(train), Doubled(test)""",
+            "counts as tuples": """
+train_counts, test_counts = (
+    tuple(int((data.labels == k).sum()) for k in range(10)) for data in (train, test))""",
+        },
+        patchify={
+            "patches through NumPy": """
+import numpy as np
+
+def patchify(images, patch_size):
+    n = 28 // patch_size
+    grid = np.asarray(images).reshape(-1, n, patch_size, n, patch_size).swapaxes(2, 3)
+    return torch.from_numpy(grid.reshape(-1, n * n, patch_size * patch_size).copy())"""
+        },
+        network={
+            "parameters in float64": NETWORK,
+            "shapes printed by hooks that stay": """
+from torch.nn.modules.module import register_module_forward_hook
+
+def show(layer, inputs, output):
+    if torch.rand(()) < 0.01: print(type(layer).__name__, tuple(output.shape))
+
+register_module_forward_hook(show)""",
+        },
+        loss={
+            "the loss of one-hot labels": """
+def loss_function(logits, labels):
+    return -(F.one_hot(labels.long(), logits.shape[1]) * logits.log_softmax(1)).sum(1).mean()""",
+            "AdamW without decay, two groups of parameters": """
+def make_optimizer(model):
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    biases = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights}, {"params": biases, "lr": 0.01, "weight_decay": 0}]
+    return torch.optim.AdamW(groups, lr=0.01, weight_decay=0.0, foreach=True)""",
+        },
+        train={
+            "history a dict": TRAIN + "history = dict(loss=[loss.item()], accuracy=[])",
+            "the average called average, the last weights called best": """
+best = model
+del model""",
+        },
+        accuracy={"accuracy of NumPy": ACCURACY + "accuracy = np.float32(accuracy)"},
+    ),
+    "a function for the network": submission(
+        load={
+            "batches of 512 and a rest": """
+class Batches:
+    "Batches of 512; the last one has what remains."
+    def __init__(self, data): self.data = data
+    def __iter__(self):
+        order = torch.randperm(len(self.data.labels))
+        for part in order.split(512):
+            yield [self.data.normalise(self.data.images[part]), self.data.labels[part]]
+
+train_set, test_set = load_fashion_mnist()
+train_data, test_data = Batches(train_set), Batches(test_set)
+train_counts = [(train_set.labels == k).sum() for k in range(10)]
+test_counts = [(test_set.labels == k).sum().item() for k in range(10)]""",
+        },
+        patchify={
+            "patchify a module": """
+from einops.layers.torch import Rearrange
+
+class Patchify(nn.Module):
+    def forward(self, images, patch_size):
+        layer = Rearrange("b (h p) (w q) -> b (h w) (p q)", p=patch_size, q=patch_size)
+        return layer(images)
+
+patchify = Patchify()"""
+        },
+        network={
+            "PatchMLP a function that returns a Sequential": """
+from einops.layers.torch import Rearrange, Reduce
+
+def PatchMLP(patch_size, dim, token_hidden, channel_hidden, depth, num_classes):
+    n = (28 // patch_size) ** 2
+    layers = [
+        Rearrange("b (h p) (w q) -> b (h w) (p q)", p=patch_size, q=patch_size),
+        nn.Linear(patch_size**2, dim),
+    ]
+    for _ in range(depth):
+        layers += [
+            Rearrange("b n d -> b d n"),
+            nn.Linear(n, token_hidden), nn.ReLU(True), nn.Linear(token_hidden, n),
+            Rearrange("b d n -> b n d"),
+            nn.Linear(dim, channel_hidden), nn.ReLU(True), nn.Linear(channel_hidden, dim),
+        ]
+    return nn.Sequential(*layers, Reduce("b n d -> b d", "mean"), nn.Linear(dim, num_classes))"""
+        },
+        loss={
+            "the loss a lambda, the rate a setting": """
+settings = {"lr": 0.01, "weight_decay": 0}
+loss_function = lambda z, labels: F.cross_entropy(z, labels, reduction="sum") / len(labels)
+make_optimizer = lambda model: torch.optim.Adam(model.parameters(), **settings, eps=1e-7)"""
+        },
+        train={
+            "other sizes: patches of 7, two blocks": but(
+                TRAIN, "14, 128, 8, 256, 1", "7, 64, 32, 96, 2"
+            ),
+            "average is a number": "average = loss.item()",
+        },
+        accuracy={
+            "accuracy a Fraction": but(ACCURACY, "average", "model")
+            + "from fractions import Fraction\naccuracy = Fraction(count_right(model), 10_000)"
+        },
+    ),
+    "the book's lazy layers": submission(
+        before={
+            "no name `torch` in the notebook": "import torch as th",
+            "a cell in the middle that fails": "d2l.not_there",
+        },
+        load={
+            "a DataLoader with worker processes": """
+from torch.utils.data import DataLoader, TensorDataset
+train_data, test = load_fashion_mnist(512)
+held = TensorDataset(test.normalise(test.images), test.labels)
+test_data = DataLoader(held, 512, num_workers=1)
+train_counts, test_counts = (d.labels.bincount().float() for d in (train_data, test))"""
+        },
+        patchify={
+            "patches by tensor.unfold": """
+def patchify(images, patch_size):
+    windows = images.unfold(1, patch_size, patch_size).unfold(2, patch_size, patch_size)
+    return windows.flatten(3).flatten(1, 2)"""
+        },
+        network={
+            "LazyLinear, dropout, shapes printed by forward": """
+def lazy_mlp(width, hidden):
+    return nn.Sequential(nn.LazyLinear(hidden), nn.ReLU(), nn.Dropout(0.05), nn.LazyLinear(width))
+
+class PatchMLP(nn.Module):
+    def __init__(self, patch_size, dim, token_hidden, channel_hidden, depth, num_classes):
+        super().__init__()
+        self.patch_size = patch_size
+        self.num_patches = (28 // patch_size) ** 2
+        self.net = nn.ModuleDict({"stem": nn.LazyLinear(dim), "head": nn.LazyLinear(num_classes)})
+        for i in range(depth):
+            self.net[f"tokens {i}"] = lazy_mlp(self.num_patches, token_hidden)
+            self.net[f"channels {i}"] = lazy_mlp(dim, channel_hidden)
+        self.depth, self.calls = depth, 0
+
+    def forward(self, images):
+        X = self.net["stem"](patchify(images.view(-1, 28, 28), self.patch_size))
+        for i in range(self.depth):
+            X = self.net[f"tokens {i}"](X.transpose(1, 2)).transpose(1, 2)
+            X = self.net[f"channels {i}"](X)
+        self.calls += 1
+        if self.calls < 3: print("X", X.shape)
+        return self.net["head"](X.mean(1))"""
+        },
+        train={
+            "the model left in training mode, no average": """
+th.manual_seed(0)
+model = PatchMLP(14, 64, 16, 128, 1, 10)
+model(next(iter(train_data))[0])
+optimizer = make_optimizer(model)
+for images, labels in train_data:
+    loss = loss_function(model(images), labels)
+    model.zero_grad()
+    loss.backward()
+    optimizer.step()"""
+        },
+        loss=but(LOSS, "torch", "th"),
+        accuracy={
+            "accuracy a Decimal": but(but(ACCURACY, "average", "model"), "torch", "th")
+            + """
+from decimal import Decimal
+accuracy = Decimal(count_right(model)) / 100
+model.train()"""
+        },
+        after={
+            "gradients left off": "th.set_grad_enabled(False)",
+            "torch deleted": "del torch",
+        },
+    ),
+    "names and settings left behind": submission(
+        before={
+            "every expression shown": """
+from IPython.core.interactiveshell import InteractiveShell
+InteractiveShell.ast_node_interactivity = "all"
+%precision 3
+%xmode Minimal""",
+        },
+        load={
+            "counts of torch.unique, loader with a buffer": LOAD
+            + """
+train_counts = torch.unique(train_data.labels, return_counts=True)[1]
+test_counts = list(torch.unique(test_data.labels, return_counts=True)[1])"""
+        },
+        patchify={
+            "patches by chunk, cat and flatten": """
+def patchify(images, patch_size):
+    rows = images.split(patch_size, dim=1)
+    cells = [cell for row in rows for cell in row.split(patch_size, dim=2)]
+    return torch.cat([cell.flatten(1)[:, None] for cell in cells], dim=1)"""
+        },
+        network={
+            "a layer left over that forward does not use": but(
+                NETWORK,
+                "self.classifier =",
+                "self.unused = nn.Linear(dim, 3)\n        self.classifier =",
+            ),
+            "buffers": """
+PatchMLP_ = PatchMLP
+
+class PatchMLP(PatchMLP_):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, images):
+        return super().forward(images * self.scale)""",
+        },
+        train={
+            "averaged in inference mode": but(
+                but(TRAIN, "no_grad", "inference_mode"),
+                "average, optimizer = deepcopy(model),",
+                "with torch.inference_mode(): average = deepcopy(model)\noptimizer =",
+            )
+        },
+        after={
+            "builtins and modules shadowed": """
+list, sum, input, str, float, int, dict, len = [1], 2, "x", "s", 1.0, 2, {}, 3
+type, id, max, min, round, sorted, next, iter = (4,) * 8
+print, open, repr, isinstance, getattr, hasattr, tuple, set, map, zip, all, any, abs = (None,) * 13
+json, np, numpy, base64, io, sys, os, gc, copy, random, inspect, utils, tools = (None,) * 13""",
+            "warnings are errors": """
+import warnings as w
+w.simplefilter("error")""",
+            "another folder, output put away": """
+import os as o, sys as s, io as i
+o.makedirs("figures", exist_ok=True)
+o.chdir("figures")
+s.stdout = i.StringIO()""",
+            "names deleted": "del images, labels, loss, optimizer, weight, mean, layer",
+        },
+    ),
+    "a helper file": submission(
+        before={
+            "layers in a file that the notebook writes": "%%writefile my_layers.py"
+            + IMPORTS
+            + PATCHIFY
+            + but(NETWORK, "self, images):", "self, images: torch.Tensor) -> torch.Tensor:"),
+            "a background thread": """
+import threading, time
+threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()""",
+            "await at the top": "import asyncio\nawait asyncio.sleep(0.01)",
+        },
+        load={"images of the loader cached as a list": LOAD + "test_data = list(test_data)"},
+        patchify="from my_layers import *",
+        network="from my_layers import PatchMLP as Base",
+        loss={
+            "PatchMLP with keywords and defaults of its own": """
+class PatchMLP(Base):
+    def __init__(self, patch=14, width=128, hidden1=8, hidden2=256, blocks=1, classes=10, seed=0):
+        torch.manual_seed(seed)
+        super().__init__(patch, width, hidden1, hidden2, blocks, classes)"""
+            + LOSS
+        },
+        train={
+            "three blocks": but(
+                but(TRAIN, "14, 128, 8, 256, 1", "14, 128, 16, 192, 3"), "0.02", "0.1"
+            ),
+            "moved between devices, gradients switched off": """
+average = average.to(torch.device("cpu")).requires_grad_(False)""",
+        },
+        accuracy={
+            "accuracy of the last weights, though there is an average": but(
+                ACCURACY, "average", "model"
+            ),
+        },
+    ),
+    "all widths alike": submission(
+        load={"one batch kept as a name": LOAD + "images, labels = next(iter(test_data))"},
+        patchify={
+            "patches by gather": """
+def patchify(images, patch_size):
+    index = torch.arange(784).view(28, 28)
+    rows = index.split(patch_size)
+    index = torch.stack([c.flatten() for r in rows for c in r.split(patch_size, dim=1)])
+    return images.flatten(1)[:, index]"""
+        },
+        network={
+            "matrices applied from the right, made in another order": """
+class Dense(nn.Module):
+    "Y = X W + b, the bias made first."
+    def __init__(self, inputs, outputs):
+        super().__init__()
+        self.b = nn.Parameter(torch.zeros(outputs))
+        self.W = nn.Parameter(nn.init.orthogonal_(torch.empty(inputs, outputs)))
+
+    def forward(self, X):
+        return torch.matmul(X, self.W).add(self.b)
+
+class PatchMLP(nn.Module):
+    def __init__(self, patch_size, dim, token_hidden, channel_hidden, depth, num_classes):
+        super().__init__()
+        n = (28 // patch_size) ** 2
+        self.patch_size, self.depth = patch_size, depth
+        self.last = nn.ModuleList([Dense(channel_hidden, dim) for _ in range(depth)][::-1])
+        self.third = nn.ModuleList([Dense(dim, channel_hidden) for _ in range(depth)][::-1])
+        self.out = Dense(dim, num_classes)
+        self.second = nn.ModuleList([Dense(token_hidden, n) for _ in range(depth)][::-1])
+        self.first = nn.ModuleList([Dense(n, token_hidden) for _ in range(depth)][::-1])
+        self.into = Dense(patch_size**2, dim)
+
+    def forward(self, images):
+        X = self.into(patchify(images, self.patch_size))
+        for i in reversed(range(self.depth)):  # the last of each list is the first block's
+            O1 = self.second[i](self.first[i](X.permute(0, 2, 1)).clamp_min(0))
+            X = self.last[i](self.third[i](O1.permute(0, 2, 1)).clamp_min(0))
+        return self.out(X.sum(dim=1).div(X.size(1)))"""
+        },
+        train={
+            "every matrix square: 16 patches, 16 features": but(
+                but(TRAIN, "14, 128, 8, 256, 1", "7, 16, 16, 16, 2"),
+                "for images",
+                "for _ in range(2):\n  for images",
+            )
+        },
+    ),
+}
