@@ -26,13 +26,8 @@ _GARMENTS = """
 def draw_standin(num_images: int, seed: int) -> tuple[Tensor, Tensor]:
     """Draw garments of random class, position, size, slant, tone, direction and noise.
 
-    Args:
-        num_images: how many images to draw.
-        seed: the same seed always draws the same images.
-
-    Returns:
-        `images` (num_images, 28, 28) uint8 and `labels` (num_images,) int64 in 0..9, the
-        classes in equal shares up to rounding and in random order.
+    Returns `images` (num_images, 28, 28) uint8 and `labels` (num_images,) int64 in 0..9, the
+    classes in equal shares up to rounding and in random order; the same for the same seed.
     """
     generator = torch.Generator().manual_seed(seed)
 
