@@ -6,6 +6,7 @@ They run in this process, where torch is loaded already; what they start themsel
 import json
 import sys
 from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 from tools.notebook import NOTEBOOK
@@ -19,6 +20,7 @@ import accuracy
 import busy
 import search
 import training
+from measure import run_alone
 
 SCRIPTS = [
     path.stem
@@ -163,6 +165,18 @@ def test_accuracies_are_kept_so_that_a_command_goes_on_where_it_was(result, tmp_
     assert both["accuracies"][0] == first["accuracies"][0]
     assert len(both["accuracies"]) == len((tmp_path / "runs.jsonl").read_text().splitlines()) == 2
     assert both["std"] > 0
+
+
+@pytest.mark.slow
+def test_the_same_seed_gives_the_same_accuracies_in_another_process(result, tmp_path):
+    """Each with results of its own to keep, so that the second has to train as well."""
+    command = "accuracy --seeds 3 --set num_epochs=1 --results"
+    here = result(command, tmp_path / "here")
+    script, *options = command.split()
+    file = str(Path(accuracy.__file__).with_name(f"{script}.py"))
+    there = run_alone(file, *options, str(tmp_path / "there"))
+    assert here["epochs"] == there["epochs"]
+    assert here["last"] == there["last"]
 
 
 @pytest.fixture(scope="module")

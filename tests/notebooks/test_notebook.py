@@ -1,8 +1,6 @@
 """The committed notebooks: each a complete run on the real data, and written to be read."""
 
 import re
-import subprocess
-import sys
 from statistics import median
 
 from tools.notebook import NOTEBOOK, training_curves
@@ -117,10 +115,3 @@ def test_utils_holds_no_model():
     for file in folder.glob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert "nn.Linear" not in text, file.name
-
-
-def test_importing_utils_prints_nothing():
-    modules = "utils.data, utils.plotting, utils.definitions, utils.training, tools.report.write"
-    command = [sys.executable, "-W", "error::UserWarning", "-c", f"import {modules}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stdout + result.stderr == ""
