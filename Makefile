@@ -66,11 +66,14 @@ further: $(READY)
 	$(EXECUTE) --output-dir build $(FURTHER)
 	$(BIN)/python -m tools.report build/further.ipynb --output report/further.html
 
+# Two files at a time, each on a core of its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+
 test: $(READY) lint
-	$(BIN)/python -m pytest --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOK) tests
+	$(PYTEST) --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOK) tests
 
 test-quick: $(READY) lint
-	$(BIN)/python -m pytest -m "not slow" tests
+	$(PYTEST) -m "not slow" tests
 
 lint: $(READY)
 	$(BIN)/ruff check .
