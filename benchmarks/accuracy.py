@@ -120,9 +120,9 @@ def kept_run(
 
 
 class Watch:
-    """A line of progress; keeps the averaged weights of every epoch, to be measured at the end."""
+    """A line of progress; keeps the weights of every epoch of an average, to be measured later."""
 
-    def __init__(self, average: nn.Module, bar: tqdm) -> None:
+    def __init__(self, average: nn.Module | None, bar: tqdm) -> None:
         self.average, self.bar = average, bar
         self.epochs: list[dict[str, Tensor]] = []
 
@@ -132,7 +132,8 @@ class Watch:
 
     def on_epoch(self, history: History) -> None:
         """One more epoch."""
-        self.epochs.append(deepcopy(self.average.state_dict()))
+        if self.average:
+            self.epochs.append(deepcopy(self.average.state_dict()))
 
 
 def run(
@@ -151,7 +152,7 @@ def run(
     optimizer = make_optimizer(recipe, model, num_steps)
     start = time.perf_counter()
     with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as bar:
-        watch = Watch(average, bar)
+        watch = Watch(average if recipe.average_weights else None, bar)
         history = History(recipe.num_epochs, train_data, [watch])
         ASSIGNMENT.train(model, average, train_data, None, make_loss(recipe), optimizer, history)
     if history.interrupted:

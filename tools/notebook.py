@@ -8,17 +8,14 @@ import sys
 from pathlib import Path
 
 from tools.files import write_whole
-from utils.definitions import NOTEBOOKS
-
-import nbformat
+from utils.definitions import NOTEBOOKS, tagged_cells
 
 NOTEBOOK = NOTEBOOKS / "fashion_mnist.ipynb"
 
 
 def tagged_sources(tag: str, notebook: Path = NOTEBOOK) -> list[str]:
     """The sources of the code cells that carry `tag`, in order."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    return [c.source for c in cells if c.cell_type == "code" and tag in c.metadata.get("tags", [])]
+    return [cell.source for cell in tagged_cells(tag, notebook)]
 
 
 def training_curves(notebook: Path = NOTEBOOK) -> bytes:
@@ -27,11 +24,10 @@ def training_curves(notebook: Path = NOTEBOOK) -> bytes:
     Raises:
         LookupError: if no such cell has a stored figure; re-execute the notebook.
     """
-    for cell in nbformat.read(notebook, as_version=4).cells:
-        if "training" in cell.metadata.get("tags", []):
-            for output in cell.outputs:
-                if "image/png" in output.get("data", {}):
-                    return base64.b64decode(output.data["image/png"])
+    for cell in tagged_cells("training", notebook):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                return base64.b64decode(output.data["image/png"])
     raise LookupError(f"{notebook} stores no training curves: run `make notebook`.")
 
 

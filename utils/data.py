@@ -55,11 +55,9 @@ class BatchLoader:
     before every measurement a far noisier gradient. `torch.manual_seed` fixes the shuffled order.
 
     Args:
-        images: (n, 28, 28) uint8.
-        labels: (n,) int64.
+        images, labels: (n, 28, 28) uint8 and (n,) int64.
         batch_size: images per batch at the most; `ValueError` if not a positive integer.
-        mean: of the training pixels, as a fraction of white; subtracted.
-        std: of the training pixels, as a fraction of white; divided by.
+        mean, std: of the training pixels, as fractions of white.
         shuffle: a new order in every epoch.
         source: where the images come from, "Fashion-MNIST" or "stand-in".
     """
@@ -95,9 +93,6 @@ class BatchLoader:
         """Map uint8 grey levels (b, 28, 28) to float32 of mean 0 and deviation 1 over the set."""
         return images.float().sub_(255 * self.mean).div_(255 * self.std)
 
-    def __repr__(self) -> str:
-        return f"BatchLoader({self.num_images:,} images of {self.source}, {len(self)} batches)"
-
 
 def load_fashion_mnist(
     batch_size: int = 512, device: str | torch.device = "cpu", validation: int = 0
@@ -123,30 +118,26 @@ def load_fashion_mnist(
         DataError: for data incomplete, unreadable or not official, or missing but required.
     """
     batch_size, device = _as_integer(batch_size, *_POSITIVE), _as_device(device)
-    rule = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
-    validation = _as_integer(validation, range(NUM_TRAIN), rule)
-    required, raw = _is_required(), None
-    try:
-        raw = _search() or _download(DATA_FOLDER)
-    except OSError as error:
-        _accept_standin(error, required)
-    images, labels = _read(raw, "train") if raw else draw_standin(NUM_TRAIN, seed=0)
+    allowed = range(NUM_TRAIN), f"validation must be 0 to {NUM_TRAIN - 1:,} images"
+    validation = _as_integer(validation, *allowed)
+    files = _find()
+    images, labels = _read(files, "train") if files else draw_standin(NUM_TRAIN, seed=0)
     if validation:
         order = torch.randperm(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
-        other_images, other_labels = images[order[:validation]], labels[order[:validation]]
+        others = images[order[:validation]], labels[order[:validation]]
         images, labels = images[order[validation:]], labels[order[validation:]]
     else:
-        other_images, other_labels = _read(raw, "t10k") if raw else draw_standin(NUM_TEST, seed=1)
+        others = _read(files, "t10k") if files else draw_standin(NUM_TEST, seed=1)
 
     # In slices: bincount would turn all 47 million grey levels into int64 at once.
     counts = sum(part.flatten().bincount(minlength=256) for part in images.split(1000)).double()
     share, level = counts / counts.sum(), torch.arange(256) / 255
     mean = (share * level).sum().item()
     std = (share * (level - mean) ** 2).sum().sqrt().item()
-    shared = {"mean": mean, "std": std, "source": REAL if raw else STAND_IN}
+    shared = {"mean": mean, "std": std, "source": REAL if files else STAND_IN}
     return (
         BatchLoader(images.to(device), labels.to(device), batch_size, shuffle=True, **shared),
-        BatchLoader(other_images.to(device), other_labels.to(device), batch_size, **shared),
+        BatchLoader(*(part.to(device) for part in others), batch_size, **shared),
     )
 
 
@@ -166,60 +157,40 @@ def _as_device(device: str | torch.device) -> torch.device:
         raise ValueError(f'device {device!r} {problem}; "cpu" always can.') from error
 
 
-def _is_required() -> bool:
-    value = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
-    if value not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
-        raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {value!r}.")
-    return ConfigParser.BOOLEAN_STATES[value]
-
-
-def _search() -> Path | None:
-    """The folder with the four files: where FASHION_MNIST_ROOT says, else in `data/`."""
+def _search() -> dict[str, Path] | None:
+    """The four files: where FASHION_MNIST_ROOT says, else in `data/`."""
     if named := os.environ.get("FASHION_MNIST_ROOT"):
         # os.path's leaves the name of an unknown user as it is, where Path's raises.
         folder = Path(os.path.expanduser(named)).absolute()
-        if raw := _locate(folder):
-            return raw
+        if files := _locate(folder):
+            return files
         warnings.warn(
             f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
             f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
-            stacklevel=3,
+            stacklevel=4,
         )
     return _locate(DATA_FOLDER)
 
 
-def _accept_standin(error: OSError, required: bool) -> None:
-    """Warn that the stand-in takes the place of the data, unless that must not be."""
-    reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    if full or required:
-        raise DataError(
-            f"{'The disk is full' if full else 'FASHION_MNIST_REQUIRED is set'}, but {reason}. "
-            f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
-            "FASHION_MNIST_ROOT to the folder that holds them."
-        ) from error
-    warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
-    warnings.warn(f"{warning} Reason: {reason}.", stacklevel=3)
-
-
-def _locate(folder: Path) -> Path | None:
-    """Where in `folder` the four files or their archives are; only some of them is an error."""
+def _locate(folder: Path) -> dict[str, Path] | None:
+    """The four files or their archives in `folder`, by name; only some of them is an error."""
     for raw in (folder / RAW, folder / RAW.name, folder):
         try:
-            listed = {name.removesuffix(".gz") for name in os.listdir(raw)}
+            listed = sorted(os.listdir(raw), reverse=True)  # so a file replaces its archive below
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
             raise DataError(f"Cannot read {raw}: {error.strerror}. {_REMEDY}") from error
-        missing = sorted(FILES.keys() - listed)
+        files = {name.removesuffix(".gz"): raw / name for name in listed}
+        missing = sorted(FILES.keys() - files)
         if not missing:
-            return raw
+            return files
         if len(missing) < len(FILES):
             raise DataError(f"{raw} lacks {', '.join(missing)}. {_REMEDY}")
     return None
 
 
-def _download(folder: Path) -> Path:
+def _download(folder: Path) -> dict[str, Path] | None:
     """Download the four files, so that they appear in `folder` all at once.
 
     Whatever stops it leaves at most a hidden folder that the next download removes. A second
@@ -227,8 +198,8 @@ def _download(folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".download.lock", timeout=DOWNLOAD_SECONDS):
-        if raw := _locate(folder):
-            return raw
+        if files := _locate(folder):
+            return files
         for leftover in folder.glob(".download-*"):
             shutil.rmtree(leftover)
         with suppress(FileNotFoundError):
@@ -240,7 +211,8 @@ def _download(folder: Path) -> Path:
             for name in FILES:
                 (raw / name).write_bytes(_fetch(name, deadline))
             (folder / RAW).parent.mkdir(exist_ok=True)
-            return raw.rename(folder / RAW)
+            raw.rename(folder / RAW)
+        return _locate(folder)
 
 
 def _fetch(name: str, deadline: float) -> bytes:
@@ -265,14 +237,33 @@ def _fetch(name: str, deadline: float) -> bytes:
     raise OSError("; ".join(failures))
 
 
-def _read(raw: Path, prefix: str) -> tuple[Tensor, Tensor]:
+def _find() -> dict[str, Path] | None:
+    """The four files; None, with a warning, if the stand-in takes their place."""
+    word = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
+    if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
+        raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {word!r}.")
+    try:
+        return _search() or _download(DATA_FOLDER)
+    except OSError as error:
+        reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        if full or ConfigParser.BOOLEAN_STATES[word]:
+            raise DataError(
+                f"{'The disk is full' if full else 'FASHION_MNIST_REQUIRED is set'}, but {reason}. "
+                f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
+                "FASHION_MNIST_ROOT to the folder that holds them."
+            ) from error
+        warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
+        warnings.warn(f"{warning} Reason: {reason}.", stacklevel=3)
+        return None
+
+
+def _read(files: dict[str, Path], prefix: str) -> tuple[Tensor, Tensor]:
     """The verified images (n, 28, 28) uint8 and labels (n,) int64 of one set."""
     contents = []
     # First come the magic number and, in four bytes each, the sizes.
     for name, header in (("images-idx3", 16), ("labels-idx1", 8)):
-        file = raw / f"{prefix}-{name}-ubyte"
-        if not os.path.lexists(file):
-            file = file.with_name(f"{file.name}.gz")
+        file = files[f"{prefix}-{name}-ubyte"]
         try:
             if not file.is_file():  # reading a pipe would wait for ever
                 raise DataError(f"{file} is a folder, a broken link or a device. {_REMEDY}")

@@ -8,18 +8,19 @@ import nbformat
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 
-def load_definitions(notebook: str = "fashion_mnist.ipynb") -> SimpleNamespace:
+def tagged_cells(tag: str, notebook: str | Path) -> list[nbformat.NotebookNode]:
+    """The code cells that carry `tag`, in order; `notebook` as in `load_definitions`."""
+    cells = nbformat.read(NOTEBOOKS / notebook, as_version=4).cells
+    return [c for c in cells if c.cell_type == "code" and tag in c.metadata.get("tags", [])]
+
+
+def load_definitions(notebook: str | Path = "fashion_mnist.ipynb") -> SimpleNamespace:
     """Run a notebook's cells tagged `definition` and return the names that they define.
 
     These cells hold imports, hyperparameters, functions and classes: running them loads no data
-    and trains nothing.
-
-    Args:
-        notebook: name of a file in `notebooks/`, or any path.
+    and trains nothing. `notebook` is the name of a file in `notebooks/`, or any path.
     """
-    path = NOTEBOOKS / notebook
-    names = {"__name__": path.stem}
-    for cell in nbformat.read(path, as_version=4).cells:
-        if "definition" in cell.metadata.get("tags", []):
-            exec(compile(cell.source, str(path), "exec"), names)
+    names = {"__name__": Path(notebook).stem}
+    for cell in tagged_cells("definition", notebook):
+        exec(compile(cell.source, str(notebook), "exec"), names)
     return SimpleNamespace(**names)

@@ -6,7 +6,6 @@ Every figure describes itself in words, its main finding included: the report re
 import sys
 import time
 from collections.abc import Iterable, Sequence
-from textwrap import fill
 
 from utils.data import STAND_IN
 from utils.training import History
@@ -18,8 +17,7 @@ from IPython import get_ipython
 from IPython.core.pylabtools import retina_figure
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
@@ -38,9 +36,7 @@ def use_style() -> None:
     mpl.rc("font", size=10.5)
     mpl.rc("axes", titlesize=11, grid=True, axisbelow=True)
     mpl.rc("axes.spines", top=False, right=False)
-    mpl.rc("grid", color="#e4e4e4")
-    mpl.rc("image", cmap="gray")
-    mpl.rc("lines", linewidth=2)
+    mpl.rcParams |= {"grid.color": "#e4e4e4", "image.cmap": "gray", "lines.linewidth": 2}
     if shell := get_ipython():
         set_matplotlib_formats("retina")  # two pixels a point: sharp on dense screens
         pictures = shell.display_formatter.formatters["image/png"]
@@ -70,58 +66,56 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
 
     texts = [[write(value) for value in row] for row in rows]
     rule = []
-    for column in zip(*texts, strict=True):
-        numbers = all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in column)
+    for _, *values in zip(columns, *texts, strict=True):
+        numbers = values and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in values)
         rule.append("--:" if numbers else ":--")
-    lines = [columns, rule or [":--"] * len(columns), *texts]
+    lines = [columns, rule, *texts]
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
 def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
     """Draw a network as a row of boxes, with the shape of what passes at every arrow.
 
-    Args:
-        stages: for each step its name and its output's shape, batch first; the input leads.
+    `stages` gives each step's name and the shape of its output, batch first; the input leads.
     """
     shapes = [f"({', '.join(['b', *map(str, shape[1:])])})" for shape in stages.values()]
-    names = [" ".join(name.split()) for name in stages]
-    walk = [f"{name} {shape}" for name, shape in zip(names, shapes, strict=True)]
+    walk = [f"{' '.join(name.split())} {shape}" for name, shape in zip(stages, shapes, strict=True)]
     finding = f"A row of boxes, and the shapes of their outputs: {', then '.join(walk)}."
     figure = DescribedFigure(1.6, "The network, for a batch of b images", "", finding)
     axes = figure.subplots()
     axes.set(xlim=(-0.2, len(stages)), ylim=(0, 1))  # from box to box it is 1
     axes.set_axis_off()
-    middle = {"ha": "center", "va": "center", "fontsize": 9.5}
-    for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        axes.text(place or 0.08, 0.4, fill(name, 10), **middle)
-        if place:
-            style = "round,pad=0,rounding_size=0.06"
-            box = FancyBboxPatch((place - 0.36, 0.08), 0.72, 0.64, style, fc="#e3eff7", ec=BLUE)
-            axes.add_patch(box)
-        ends = {"xytext": (place + 0.35, 0.4), "xy": (place + 0.65, 0.4)}
-        axes.annotate("", **ends, arrowprops={"arrowstyle": "-|>", "color": GREY})
-        axes.text(place + 0.5, 0.88, shape, color=ORANGE, **middle)
+    axes.bar(range(1, len(stages)), 0.64, 0.72, bottom=0.08, color="#e3eff7", edgecolor=BLUE)
+    look = {"ha": "center", "va": "center", "fontsize": 9.5}
+    for place, (name, shape) in enumerate(zip(stages, shapes, strict=True)):
+        axes.text(place or 0.08, 0.4, name, **look)
+        axes.text(place + 0.5, 0.88, shape, color=ORANGE, **look)
+        arrow = {"arrowstyle": "-|>", "color": GREY}
+        axes.annotate("", (place + 0.65, 0.4), (place + 0.35, 0.4), arrowprops=arrow)
     return figure
-
-
-def _show_image(axes: Axes, image: Tensor, title: str) -> None:
-    axes.imshow(image.cpu().numpy(), vmin=0, vmax=255)
-    axes.set_title(title, fontsize=9.5)
-    axes.set_axis_off()
 
 
 def plot_images(
     images: Tensor, titles: Sequence[str], columns: int, title: str, source: str
 ) -> DescribedFigure:
     """Draw uint8 images (n, 28, 28) in rows of `columns`, each under its own title."""
-    rows = -(-len(images) // columns)
-    height = 0.3 + rows * (WIDTH / columns + 0.18 * (1 + titles[0].count("\n")))
+    height = WIDTH / columns + 0.18 * (1 + titles[0].count("\n"))
     shown = "; ".join(titles).replace("\n", ", ")
     finding = f"Pictures in rows of {columns}, {len(images)} in all: {shown}."
-    figure = DescribedFigure(height, title, source, finding)
-    for number, (image, text) in enumerate(zip(images, titles, strict=True), start=1):
-        _show_image(figure.add_subplot(rows, columns, number), image, text)
+    figure = DescribedFigure(0.3 + -(-len(images) // columns) * height, title, source, finding)
+    _draw_images(figure, images, titles, columns)
     return figure
+
+
+def _draw_images(
+    figure: FigureBase, images: Tensor, titles: Sequence[str], columns: int = 1
+) -> None:
+    rows = -(-len(images) // columns)
+    for number, (image, title) in enumerate(zip(images, titles, strict=True), start=1):
+        axes = figure.add_subplot(rows, columns, number)
+        axes.imshow(image.cpu().numpy(), vmin=0, vmax=255)
+        axes.set_title(title, fontsize=9.5)
+        axes.set_axis_off()
 
 
 def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -> DescribedFigure:
@@ -129,18 +123,16 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
     per_side, size = round(len(patches) ** 0.5), round(patches.shape[1] ** 0.5)
     same = "equals" if torch.equal(image, rebuilt) else "differs from"
     finding = (
-        f"The image, {tuple(image.shape)} pixels, is cut into {len(patches)} patches of {size} x "
-        f"{size} pixels, {per_side} in a row; put back together, it {same} the original."
+        f"{tuple(image.shape)} pixels, cut into {len(patches)} patches of {size} x {size} pixels, "
+        f"{per_side} in a row; put back together, the image {same} the original."
     )
-    title = "An image, its patches, and the image again"
-    figure = DescribedFigure(3.1, title, source, finding)
+    figure = DescribedFigure(3.1, "An image, its patches, and the image again", source, finding)
     left, middle, right = figure.subfigures(1, 3)
-    _show_image(left.subplots(), image, f"the image, {tuple(image.shape)}")
+    _draw_images(left, image[None], [f"the image, {tuple(image.shape)}"])
     word = "patch " if per_side < 4 else ""  # as there is room
-    for number, patch in enumerate(patches):
-        axes = middle.add_subplot(per_side, per_side, number + 1)
-        _show_image(axes, patch.reshape(size, size), f"{word}{number}")
-    _show_image(right.subplots(), rebuilt, "put back together")
+    names = [f"{word}{number}" for number in range(len(patches))]
+    _draw_images(middle, patches.view(-1, size, size), names, per_side)
+    _draw_images(right, rebuilt[None], ["put back together"])
     return figure
 
 
@@ -159,28 +151,26 @@ def _from_to(values: Sequence[float], spec: str) -> str:
 def plot_history(history: History) -> DescribedFigure:
     """Draw the loss and the accuracies over the epochs that are complete."""
     done, test = len(history), history.test_accuracy
+    curves = {"test": test, "training": history.train_accuracy}
+    curves["test, EMA"] = history.average_accuracy
     finding = "Two empty line charts, for the training loss and for the accuracies."
     if done:
+        ends = "; ".join(f"{name} {_from_to(values, '.1%')}" for name, values in curves.items())
         finding = (
             "Two line charts. Left, the mean training loss of an epoch: "
-            f"{_from_to(history.train_loss, '.3f')} nats per image. Right, the accuracy: "
-            f"{_from_to(history.train_accuracy, '.1%')} on the training images; "
-            f"{_from_to(test, '.1%')} on the test images, highest after epoch "
-            f"{test.index(max(test)) + 1}, {max(test):.1%}; and with the moving average (EMA) of "
-            f"the weights {_from_to(history.average_accuracy, '.1%')} on the test images."
+            f"{_from_to(history.train_loss, '.3f')} nats per image. Right, the accuracy: {ends} "
+            "(EMA, the moving average of the weights); on the test images highest after epoch "
+            f"{test.index(max(test)) + 1}, {max(test):.1%}."
         )
     title = f"After {done} of {history.num_epochs} epochs"
-    figure = DescribedFigure(3.4, title, history.source, finding)
+    figure = DescribedFigure(3.4, title, history.train_data.source, finding)
     loss, accuracy = figure.subplots(1, 2)
     epochs = range(1, done + 1)
     _plot_losses(loss, history, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
     loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
     loss.set_title("Training loss")
     loss.legend(frameon=False, loc="upper right")
-
-    curves = [test, history.train_accuracy, history.average_accuracy]
-    names = ("test", "training", "test, EMA")
-    for values, name, (color, style) in zip(curves, names, LOOKS, strict=True):
+    for (name, values), (color, style) in zip(curves.items(), LOOKS, strict=True):
         accuracy.plot(epochs, values, style, color=color, label=name)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
@@ -189,9 +179,9 @@ def plot_history(history: History) -> DescribedFigure:
         accuracy.autoscale(axis="y")
         accuracy.margins(y=0.25)
         _label_ends(accuracy)
+    ticks = range(0, history.num_epochs + 1, -(-history.num_epochs // 10))
     for axes in (loss, accuracy):
-        axes.set_xlim(0, history.num_epochs * 1.04)
-        axes.set_xticks(range(0, history.num_epochs + 1, -(-history.num_epochs // 10)))
+        axes.set(xlim=(0, history.num_epochs * 1.04), xticks=ticks)
     return figure
 
 
@@ -224,20 +214,16 @@ class LiveHistory:
     def on_step(self, history: History, seen: int, num_images: int) -> None:
         """Update the progress of the run. A GPU runs a little behind it: steps sent off count."""
         now = time.perf_counter()
-        if now - self._shown < self.INTERVAL:
-            return
-        self._shown = now
-        look = {"unit": " images", "unit_scale": True, "ncols": 79}
-        done, total = len(history) * num_images + seen, history.num_epochs * num_images
-        name = f"epoch {len(history) + 1}"
-        self._show(history, tqdm.format_meter(done, total, now - self._start, prefix=name, **look))
+        if now - self._shown >= self.INTERVAL:
+            self._shown = now
+            done, total = len(history) * num_images + seen, history.num_epochs * num_images
+            look = {"prefix": f"epoch {len(history) + 1}", "unit": " images", "unit_scale": True}
+            self._show(history, tqdm.format_meter(done, total, now - self._start, ncols=79, **look))
 
     def on_epoch(self, history: History) -> None:
         """Redraw the figure and add the epoch's line."""
-        train, test, average = (
-            f"{values[-1]:.2%}"
-            for values in (history.train_accuracy, history.test_accuracy, history.average_accuracy)
-        )
+        accuracies = history.train_accuracy, history.test_accuracy, history.average_accuracy
+        train, test, average = (f"{values[-1]:.2%}" for values in accuracies)
         self._lines.append(
             f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, accuracy {train} training, "
             f"{test} test, {average} test with EMA, {history.seconds[-1]:.1f} s"
@@ -254,10 +240,10 @@ class LiveHistory:
                 self._figure = display(plot_history(history), display_id=True)
                 self._text = display(text, raw=True, display_id=True)
             self._text.update(text, raw=True)
-        elif sys.stdout.isatty():
-            print(f"\r{progress or self._lines[-1]:<79}", end="" if progress else "\n", flush=True)
         elif not progress:
             print(self._lines[-1])
+        elif sys.stdout.isatty():
+            print(progress, end="\r", flush=True)  # the next line is longer, and overwrites it
 
 
 def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> DescribedFigure:

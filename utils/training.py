@@ -4,7 +4,6 @@ import math
 import operator
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 from utils.data import BatchLoader
@@ -13,18 +12,19 @@ import torch
 from torch import Tensor, nn
 
 
-@dataclass
 class History:
     """What a training run has measured so far; lists grow with every complete epoch.
 
     As a context manager around the loop it ends an interrupted run (Ctrl-C, or the notebook's stop
     button) quietly and keeps its complete epochs; without one, the interrupt is raised.
 
-    Attributes:
+    Args:
         num_epochs: how many epochs are asked for; `ValueError` if below 1.
         train_data: what the run learns from.
         watchers: told of every step, by `on_step(history, seen, num_images)` in images of the
             epoch, and of every epoch, by `on_epoch(history)`.
+
+    Attributes:
         step_loss: mean loss of every training batch, nats per image.
         train_loss: mean loss over an epoch's training images, nats per image.
         train_accuracy: fraction of the training images right, each batch just before its step.
@@ -35,45 +35,31 @@ class History:
         diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
     """
 
-    num_epochs: int
-    train_data: BatchLoader
-    watchers: Sequence[Any] = ()
-    step_loss: list[float] = field(default_factory=list)
-    train_loss: list[float] = field(default_factory=list)
-    train_accuracy: list[float] = field(default_factory=list)
-    test_accuracy: list[float] = field(default_factory=list)
-    average_accuracy: list[float] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    interrupted: bool = False
-    diverged_at: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.num_epochs < 1:
-            raise ValueError(f"num_epochs must be at least 1, not {self.num_epochs!r}.")
-        self._start_epoch()
+    def __init__(
+        self, num_epochs: int, train_data: BatchLoader, watchers: Sequence[Any] = ()
+    ) -> None:
+        if num_epochs < 1:
+            raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
+        self.num_epochs, self.train_data, self.watchers = num_epochs, train_data, watchers
+        self.step_loss, self.train_loss, self.train_accuracy = [], [], []
+        self.test_accuracy, self.average_accuracy, self.seconds = [], [], []
+        self.interrupted, self.diverged_at = False, None
 
     def __len__(self) -> int:
         """How many epochs are complete."""
         return len(self.train_loss)
 
-    @property
-    def source(self) -> str:
-        """Where the images come from, "Fashion-MNIST" or "stand-in"."""
-        return self.train_data.source
-
-    def _start_epoch(self) -> None:
-        # Of each step: loss, number right, size. The first two stay tensors until the epoch ends:
-        # reading a number would make a GPU wait.
-        self._steps: list[tuple[Tensor, Tensor, int]] = []
-        self._seen, self._start = 0, time.perf_counter()
-
     def __enter__(self) -> Self:
         self._start_epoch()
         return self
 
+    def _start_epoch(self) -> None:
+        self._steps, self._seen, self._start = [], 0, time.perf_counter()
+
     def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Note one step: its mean loss (), logits (b, num_classes) and labels (b,)."""
         right = (logits.detach().argmax(dim=1) == labels).sum()
+        # Both stay tensors until the epoch ends: reading a number would make a GPU wait.
         self._steps.append((loss.detach(), right, len(labels)))
         self._seen += len(labels)
         for watcher in self.watchers:

@@ -1,164 +1,217 @@
-"""The benchmark scripts: each runs at a tiny size, chooses without test images, and resumes."""
+"""The benchmark scripts: each runs at a tiny size, chooses without test images, and resumes.
+
+They run in this process, where torch is loaded already; what they start themselves does not.
+"""
 
 import json
-import os
-import subprocess
 import sys
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
 
 from tools.notebook import NOTEBOOK
 
+import psutil
 import pytest
 
-ROOT = NOTEBOOK.parents[1]
-# Run a script with every opened file watched: those of the test set may not be among them.
-GUARD = """
-import runpy, sys
-sys.addaudithook(lambda event, args: event == "open" and "t10k" in str(args[0])
-                 and sys.exit(f"opened {args[0]}"))
-sys.argv = sys.argv[1:]
-sys.path.insert(0, "benchmarks")
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+sys.path.append(str(NOTEBOOK.parents[1] / "benchmarks"))
 
+import accuracy
+import busy
+import search
+import training
+from measure import run_alone
 
-def run(*command, **options):
-    """Run a command of this Python in the repository and return its process."""
-    environment = os.environ | {"MPLBACKEND": "agg"}
-    command = [sys.executable, *map(str, command)]
-    return subprocess.run(
-        command, capture_output=True, text=True, cwd=ROOT, env=environment, **options
-    )
-
-
-def result(*command):
-    """The JSON object in the last line that a successful command prints."""
-    process = run(*command)
-    assert process.returncode == 0, process.stderr
-    return json.loads(process.stdout.splitlines()[-1])
-
-
-# Command lines that end before anything is measured, each in turn in one process: torch loads once.
-ASK = """
-import contextlib, io, json, runpy, sys
-sys.path.insert(0, "benchmarks")
-answers = {}
-for command in json.loads(sys.argv[1]):
-    sys.argv, status, out, err = command.split(), None, io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-        except SystemExit as end:
-            status = end.code
-    answers[command] = status, out.getvalue(), err.getvalue()
-print(json.dumps(answers))
-"""
 SCRIPTS = [
-    f"benchmarks/{path.name}"
-    for path in sorted((ROOT / "benchmarks").glob("*.py"))
+    path.stem
+    for path in sorted((NOTEBOOK.parents[1] / "benchmarks").glob("*.py"))
     if "__main__" in path.read_text(encoding="utf-8")
 ]
 REFUSED = {
-    "benchmarks/loader.py --share 0.02 --write": "error: --write",
-    "benchmarks/grading.py --small --write": "error: --write",
-    "benchmarks/accuracy.py --model further --write": "error: --write",
-    "benchmarks/accuracy.py --set width=3": "'width' is not in a recipe",
-    "benchmarks/search.py --validation 0": "the test set is not searched",
+    "loader --share 0.02 --write": "error: --write",
+    "grading --small --write": "error: --write",
+    "accuracy --model further --write": "error: --write",
+    "accuracy --set width=3": "'width' is not in a recipe",
+    "search --validation 0": "the test set is not searched",
 }
 
 
-@pytest.fixture(scope="module")
-def answers():
-    """Of each command line: its exit status, what it printed, and what it complained about."""
-    commands = [f"{script} --help" for script in SCRIPTS] + list(REFUSED)
-    return result("-c", ASK, json.dumps(commands))
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs a command, the script's name first; returns its exit status and what it printed."""
+
+    def command(line, *more):
+        name, *arguments = line.split()
+        monkeypatch.setattr(sys, "argv", [f"benchmarks/{name}.py", *arguments, *map(str, more)])
+        status = 0
+        try:
+            import_module(name).main()
+        except SystemExit as end:
+            status = end.code
+        out, err = capsys.readouterr()
+        return SimpleNamespace(status=status, out=out, err=err)
+
+    return command
+
+
+@pytest.fixture
+def result(run):
+    """Runs a command that succeeds; returns the JSON object in its last line."""
+
+    def command(line, *more):
+        ended = run(line, *more)
+        assert ended.status == 0, ended.err
+        return json.loads(ended.out.splitlines()[-1])
+
+    return command
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_every_script_explains_itself(answers, script):
-    status, help_text, _ = answers[f"{script} --help"]
-    assert status == 0
-    assert "one JSON object" in help_text
-    assert f"python {script}" in help_text
+def test_every_script_explains_itself(run, script):
+    shown = run(f"{script} --help")
+    assert shown.status == 0
+    assert "one JSON object" in shown.out
+    assert f"python benchmarks/{script}.py" in shown.out
 
 
 @pytest.mark.parametrize("command", REFUSED)
-def test_what_cannot_be_measured_or_written_down_ends_with_one_sentence(answers, command):
-    status, _, complaint = answers[command]
-    assert status == 2
-    assert REFUSED[command] in complaint
+def test_what_cannot_be_measured_or_written_down_ends_with_one_sentence(run, command):
+    refusal = run(command)
+    assert refusal.status == 2
+    assert REFUSED[command] in refusal.err
 
 
 @pytest.mark.slow
-def test_the_loader_is_compared_with_two_others():
-    measured = result("benchmarks/loader.py", "--share", "0.02", "--repeats", "2")
+def test_the_loader_is_compared_with_two_others(result):
+    measured = result("loader --share 0.02 --repeats 2")
     assert len(measured["seconds"]) == 3
     assert measured["ratio"] > 1
 
 
 @pytest.mark.slow
-def test_training_is_compared_with_the_books_way():
-    measured = result("benchmarks/training.py", "--share", "0.02", "--repeats", "1")
+def test_training_is_compared_with_the_books_way(result, monkeypatch):
+    monkeypatch.setattr(training, "PEAK_SIZE", 256)
+    measured = result("training --share 0.02 --repeats 1")
     assert measured["ratio"] > 1
     assert 0 < measured["share_of_peak"] < 1
     assert all(len(values) == 1 for values in measured["accuracies"].values())
 
 
 @pytest.mark.slow
-def test_the_time_to_an_accuracy_is_compared_with_the_books_way():
-    options = ("--share", "0.05", "--repeats", "1", "--goal", "0.3", "--most-epochs", "3")
-    assert result("benchmarks/time_to_accuracy.py", *options)["ratio"] > 1
+def test_the_time_to_an_accuracy_is_compared_with_the_books_way(result):
+    command = "time_to_accuracy --share 0.05 --repeats 1 --goal 0.3 --most-epochs 3"
+    assert result(command)["ratio"] > 1
 
 
 @pytest.mark.slow
-def test_an_epoch_is_timed_alone_and_beside_a_busy_loop():
-    measured = result("benchmarks/busy.py", "--share", "0.02", "--repeats", "1")
-    assert list(measured["seconds"]) == ["ours", "as torch comes", "asleep at once"]
-    assert all(len(both) == 2 for both in measured["seconds"].values())
-    ours = measured["seconds"]["ours"]
-    assert measured["slowdown"] == ours["beside a busy loop"][0] / ours["alone"][0]
+def test_an_epoch_is_timed_alone_and_beside_a_busy_loop(result, monkeypatch):
+    """The first epoch is timed; the others are told how long they took, and how they were run."""
+    runs, run_alone, before = [], busy.run_alone, len(psutil.Process().children())
+
+    def told(*command, environment):
+        waiting = {name: environment.get(name) for name in busy.WAITING}
+        company = len(psutil.Process().children()) - before
+        first = run_alone(*command, environment=environment) if not runs else runs[0][2]
+        runs.append((waiting, company, first))
+        return {"seconds": first["seconds"] * len(runs)}
+
+    monkeypatch.setattr(busy, "run_alone", told)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")  # nobody's settings are ours
+    measured = result("busy --share 0.02 --repeats 1")
+    names = ["ours", "as torch comes", "asleep at once"]
+    assert list(measured["seconds"]) == names
+    assert [company for _, company, _ in runs] == [0, 1] * 3
+    spin, policy = (
+        [waiting[name] for waiting, _, _ in runs[::2]]
+        for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+    )
+    assert spin == [None, "300000", None]
+    assert policy == [None, None, "passive"]
+    assert measured["slowdown"] == pytest.approx(2)
+    assert measured["cost"] == pytest.approx(1 / 3)
 
 
 @pytest.mark.slow
-def test_time_and_memory_are_drawn_over_the_number_of_images(tmp_path):
+def test_time_and_memory_are_drawn_over_the_number_of_images(result, tmp_path):
     picture = tmp_path / "scaling.png"
-    options = ("--shares", "0.01", "0.05", "--threads", "1", "--repeats", "1")
-    measured = result("benchmarks/scaling.py", *options, "--picture", picture)
+    command = "scaling --shares 0.01 0.05 --threads 1 --repeats 1 --picture"
+    measured = result(command, picture)
     assert measured["exponents"].keys() == {"1"}
     assert [point["images"] for point in measured["curves"]["1"]] == [600, 3000]
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.fixture
+def few_images(monkeypatch):
+    """Lets the scripts that choose train on 2,000 images, and measure on 500."""
+    load = accuracy.load_fashion_mnist
+
+    def load_few(*arguments):
+        loaders = load(*arguments)
+        for loader, count in zip(loaders, (2000, 500), strict=True):
+            loader.images, loader.labels = loader.images[:count], loader.labels[:count]
+        return loaders
+
+    for script in (accuracy, search):
+        monkeypatch.setattr(script, "load_fashion_mnist", load_few)
+
+
 @pytest.mark.slow
-def test_accuracies_are_kept_so_that_a_command_goes_on_where_it_was(tmp_path):
-    command = ["benchmarks/accuracy.py", "--model", "further", "--validation", "58000"]
-    command += ["--set", "dim=24", "depth=1", "--results", tmp_path / "runs.jsonl"]
-    first = result(*command, "--seeds", "0")
-    both = result(*command, "--seeds", "0", "1")
+@pytest.mark.usefixtures("few_images")
+def test_accuracies_are_kept_so_that_a_command_goes_on_where_it_was(result, tmp_path):
+    command = "accuracy --model further --validation 10000 --set dim=24 depth=1 --results"
+    first = result(command, tmp_path / "runs.jsonl", "--seeds", "0")
+    both = result(command, tmp_path / "runs.jsonl", "--seeds", "0", "1")
     assert both["accuracies"][0] == first["accuracies"][0]
     assert len(both["accuracies"]) == len((tmp_path / "runs.jsonl").read_text().splitlines()) == 2
     assert both["std"] > 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("key", "command"),
-    [
-        ("mean", "benchmarks/accuracy.py --validation 59000 --seeds 0 --results"),
-        ("accuracy", "benchmarks/search.py --validation 59000 --epochs 1 --trials 2 --storage"),
-    ],
-    ids=["accuracy", "search"],
-)
-def test_choosing_never_opens_the_test_files(key, command, tmp_path):
-    chosen = result("-c", GUARD, *command.split(), tmp_path / "kept")
-    assert chosen[key] > 0.1
+def test_the_same_seed_gives_the_same_accuracies_in_another_process(result, tmp_path):
+    """Each with results of its own to keep, so that the second has to train as well."""
+    command = "accuracy --seeds 3 --set num_epochs=1 --results"
+    here = result(command, tmp_path / "here")
+    script, *options = command.split()
+    file = str(Path(accuracy.__file__).with_name(f"{script}.py"))
+    there = run_alone(file, *options, str(tmp_path / "there"))
+    assert here["epochs"] == there["epochs"]
+    assert here["last"] == there["last"]
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """The names of all files opened from now on; a hook of Python's that notes them stays."""
+    names = set()
+    sys.addaudithook(lambda event, args: event == "open" and names.add(str(args[0])))
+    return names
 
 
 @pytest.mark.slow
-def test_the_guard_notices_test_files_that_are_opened(tmp_path):
+@pytest.mark.usefixtures("few_images")
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [
+        ("mean", "accuracy --validation 10000 --seeds 0 --results"),
+        ("accuracy", "search --validation 10000 --epochs 1 --trials 2 --storage"),
+    ],
+    ids=["accuracy", "search"],
+)
+def test_choosing_never_opens_the_test_files(result, watched, key, command, tmp_path):
+    watched.clear()
+    chosen = result(command, tmp_path / "kept")
+    assert chosen[key] > 0.1
+    assert str(tmp_path / "kept") in watched
+    assert [name for name in watched if "t10k" in name] == []
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
+def test_a_look_at_the_test_files_would_be_noticed(run, watched, tmp_path):
     """Or the test above could not fail. The stand-in has no files to open."""
-    command = ("benchmarks/accuracy.py", "--seeds", "0", "--set", "num_epochs=1", "--results")
-    process = run("-c", GUARD, *command, tmp_path / "kept")
-    if "stand-in" in process.stdout:
+    watched.clear()
+    measured = run("accuracy --seeds 0 --set num_epochs=1 --results", tmp_path / "kept")
+    assert measured.status == 0
+    if "stand-in" in measured.out:
         pytest.skip("needs the real data")
-    assert process.returncode != 0
-    assert "t10k" in process.stderr
+    assert [name for name in watched if "t10k" in name]

@@ -1,9 +1,6 @@
 """The committed notebooks: each a complete run on the real data, and written to be read."""
 
-import copy
 import re
-import subprocess
-import sys
 from statistics import median
 
 from tools.notebook import NOTEBOOK, training_curves
@@ -12,7 +9,6 @@ from utils.definitions import NOTEBOOKS
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 BAR = 87.5  # percent of the test images that the assignment reaches on every machine
 
@@ -119,42 +115,3 @@ def test_utils_holds_no_model():
     for file in folder.glob("*.py"):
         text = file.read_text(encoding="utf-8")
         assert "nn.Linear" not in text, file.name
-
-
-def test_importing_utils_prints_nothing():
-    modules = "utils.data, utils.plotting, utils.definitions, utils.training, tools.report.write"
-    command = [sys.executable, "-W", "error::UserWarning", "-c", f"import {modules}"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert result.stdout + result.stderr == ""
-
-
-@pytest.mark.slow
-def test_every_cell_may_run_twice_in_a_row(assignment):
-    """And a cell that checks, trains or measures then says the same again."""
-    cells = []
-    for cell in assignment.cells:
-        if cell.cell_type == "code":
-            cell = copy.deepcopy(cell)
-            cell.source = cell.source.replace("num_epochs = 5", "num_epochs = 1")
-            cells += [cell, copy.deepcopy(cell)]
-    for number, cell in enumerate(cells):
-        cell.id = f"cell-{number}"
-    twice = nbformat.v4.new_notebook(cells=cells, metadata=assignment.metadata)
-    NotebookClient(twice, timeout=300, resources={"metadata": {"path": NOTEBOOK.parent}}).execute()
-
-    compared = 0
-    for first, second in zip(cells[::2], cells[1::2], strict=True):
-        if {"check", "training", "final-accuracy"} & set(first.metadata.get("tags", [])):
-            before, after = (
-                re.sub(r"[\d.]+ s$", "", printed(cell), flags=re.MULTILINE)
-                for cell in (first, second)
-            )
-            assert before == after != ""
-            compared += 1
-    assert compared == 8
-
-
-def printed(cell):
-    """What a cell printed or showed as plain text; one print may arrive in several parts."""
-    outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
-    return "".join(o.get("text") or o.data["text/plain"] for o in outputs)

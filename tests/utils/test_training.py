@@ -1,7 +1,5 @@
 """The training loop: what it measures, how it stops, what it repeats."""
 
-import json
-import subprocess
 import sys
 from copy import deepcopy
 
@@ -242,16 +240,3 @@ def test_the_network_beats_a_linear_model_clearly_on_the_stand_in(notebook, draw
         accuracies.append(run(notebook, model, data, optimizer, 8)[0].test_accuracy[-1])
     linear, network = accuracies
     assert network > linear + 0.1
-
-
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_accuracies_in_two_processes(tmp_path):
-    """Each with results of its own to keep, so that the second has to train as well."""
-    command = [sys.executable, "benchmarks/accuracy.py", "--seeds", "3", "--set", "num_epochs=1"]
-    results = []
-    for name in ("first", "second"):
-        kept = tmp_path / name
-        subprocess.run([*command, "--results", kept], capture_output=True, check=True)
-        results.append(json.loads(kept.read_text(encoding="utf-8")))
-    assert results[0]["epochs"] == results[1]["epochs"]
-    assert results[0]["last"] == results[1]["last"]
