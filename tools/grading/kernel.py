@@ -102,7 +102,7 @@ class WatchedKernel(RunningKernel):
         environment = _environment(folder, settings.threads)
         self.km.start_kernel(cwd=str(folder), env=environment, stderr=subprocess.DEVNULL)
         self.kc = self.km.client()
-        self.kc.start_channels()
+        self.kc.start_channels(hb=False)  # a heart that never answers would never let go
         try:
             self.kc.wait_for_ready(timeout=START)
             self._ensure_iopub_up()
