@@ -60,11 +60,10 @@ class DescribedFigure(Figure):
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """Make a table with a heading for every value of a row; columns of numbers stand right."""
-
-    def write(value: object) -> str:
-        return f"{value:,}" if type(value) is int else str(value).replace("|", r"\|")
-
-    texts = [[write(value) for value in row] for row in rows]
+    texts = [
+        [f"{value:,}" if type(value) is int else str(value).replace("|", r"\|") for value in row]
+        for row in rows
+    ]
     rule = []
     for _, *values in zip(columns, *texts, strict=True):
         numbers = values and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in values)
