@@ -6,13 +6,14 @@ import subprocess
 import sys
 
 from tools.notebook import NOTEBOOK
-from tools.report.__main__ import main
+from tools.report import __main__ as guard
 from tools.report.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
 from tools.report.write import ReportError, write_report
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from foreign import FOREIGN
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pygments.styles import get_style_by_name
 
@@ -51,14 +52,14 @@ def source(tmp_path):
 
 def run_command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
-    main()
+    guard.main()
 
 
 def test_an_executed_notebook_becomes_html_and_its_accuracy_is_the_last_line(
-    source, monkeypatch, capsys
+    source, monkeypatch, capfd
 ):
     run_command(monkeypatch, source)
-    assert capsys.readouterr().out.splitlines()[-1] == "test accuracy: 12.34 % (stand-in)"
+    assert capfd.readouterr().out.splitlines()[-1] == "test accuracy: 12.34 % (stand-in)"
     assert "12.34 %" in source.with_suffix(".html").read_text(encoding="utf-8")
 
 
@@ -103,9 +104,46 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
         write_report(source, tmp_path / "report.html", allow_errors=True)
 
 
-def test_a_missing_file_ends_with_one_sentence(tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match=r"^error: Cannot read"):
+def test_a_missing_file_ends_with_one_sentence(tmp_path, monkeypatch, capfd):
+    with pytest.raises(SystemExit, match="1"):
         run_command(monkeypatch, tmp_path / "none.ipynb")
+    assert re.fullmatch(r"error: Cannot read .*none\.ipynb: .*\.\n", capfd.readouterr().err)
+
+
+def test_a_notebook_of_any_other_kind_becomes_a_report_without_an_accuracy(
+    tmp_path, monkeypatch, capfd
+):
+    nbformat.write(FOREIGN["R"], tmp_path / "R.ipynb")
+    run_command(monkeypatch, tmp_path / "R.ipynb")
+    assert capfd.readouterr().out == f"wrote {tmp_path / 'R.html'}\n"
+
+
+# A macro that makes of a short formula one that overflows the stack of math-core.
+BOMB = rf"$\def\a#1{{{'{' * 90}#1{'}' * 90}}}" + r"\a{" * 90 + "}" * 90 + "$"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "limit", "value", "said"),
+    [
+        ("[" * 200_000, "SECONDS", 4, r"No report after 4 s: .+ too large or too nested\."),
+        ("x" * 30_000_000, "MEMORY", 2**27, r".+n\.ipynb is too large\."),
+        (BOMB, "SECONDS", 60, "No report: .+ too nested"),
+    ],
+    ids=["time", "memory", "crash"],
+)
+def test_what_takes_too_much_or_crashes_ends_with_one_sentence(
+    tmp_path, monkeypatch, capfd, text, limit, value, said
+):
+    monkeypatch.setattr(guard, limit, value)
+    nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), tmp_path / "n.ipynb")
+    (tmp_path / "n.html").write_text("the old report")
+    with pytest.raises(SystemExit) as ended:
+        run_command(monkeypatch, tmp_path / "n.ipynb")
+    message = capfd.readouterr().err or str(ended.value)
+    assert re.match(f"error: {said}", message)
+    assert message.count("\n") <= 1
+    assert (tmp_path / "n.html").read_text() == "the old report"
 
 
 def test_with_allow_errors_the_head_lists_what_went_wrong(tmp_path):
@@ -156,10 +194,14 @@ def test_an_empty_heading_and_a_link_in_a_heading_break_no_contents():
     assert page.header.h1.get_text() == "Notebook"  # the file's name
 
 
-def test_a_picture_that_is_not_attached_is_named(tmp_path):
-    nbformat.write(new_notebook(cells=[new_markdown_cell("![](attachment:a.png)")]), tmp_path / "n")
-    with pytest.raises(ReportError, match=r"missing attachment: a\.png"):
-        write_report(tmp_path / "n", tmp_path / "report.html", allow_errors=True)
+def test_attached_pictures_are_kept_and_one_that_is_not_there_is_named():
+    attachments = {"a b.png": {"image/png": PICTURE}}
+    text = '![](attachment:a%20b.png)\n\n<img src="attachment:a b.png">\n\n![](attachment:c.png)'
+    page = page_of(new_markdown_cell(text, attachments=attachments))
+    assert [one["src"] for one in page.find_all("img")] == [f"data:image/png;base64,{PICTURE}"] * 2
+    assert [one.get_text() for one in page.select(".left-out")] == [
+        "[left out: picture attachment:c.png]"
+    ]
 
 
 def test_formulas_become_mathml_and_what_is_none_stays_readable():
