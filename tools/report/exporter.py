@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from tools.report.formulas import font_face, set_formulas
-from tools.report.sanitise import is_whole, left_out, sanitise, shows_anything
+from tools.report.sanitise import complete_svg, is_whole, left_out, sanitise, shows_anything
 
 from bs4 import BeautifulSoup, Tag
 from jinja2 import pass_context
@@ -94,6 +94,8 @@ def _choose(output: NotebookNode) -> None:
     if kind in (None, "text/plain", *PICTURES):  # the others can say all that there is
         missing += [other for other in data if other not in KINDS]
     output.metadata.left_out = left_out(*missing) if missing else ""
+    if kind == "image/svg+xml":
+        data[kind] = complete_svg(data[kind])
     if kind in PICTURES:
         words = data.get("text/plain", "").strip().strip("<>")
         about = output.metadata.setdefault(kind, {})

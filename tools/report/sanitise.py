@@ -102,12 +102,17 @@ def _leave_out(element: Tag, address: str, notes: set[str]) -> None:
     element.decompose()
 
 
+def complete_svg(svg: str) -> str:
+    """A drawing that names its namespaces, as it has to in a file of its own but not in HTML."""
+    before, start, after = svg.partition("<svg")
+    attributes = after.partition(">")[0]
+    missing = [name for name in NAMESPACES if f"{name}=" not in attributes]
+    return before + start + "".join(f' {name}="{NAMESPACES[name]}"' for name in missing) + after
+
+
 def _as_picture(match: re.Match) -> str:
     """A drawing in SVG as an `img`, in which nothing can run or load."""
-    start, end, rest = match[0].partition(">")
-    for name, space in NAMESPACES.items():
-        start += "" if f"{name}=" in start else f' {name}="{space}"'
-    svg = start + end + rest
+    svg = complete_svg(match[0])
     try:
         title = ET.fromstring(svg).findtext("{*}title")
     except ET.ParseError:  # HTML forgives, a picture does not
