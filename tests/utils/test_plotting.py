@@ -228,7 +228,7 @@ def test_whatever_the_values_no_text_touches_another_or_leaves_the_figure(hard_f
 
 def test_on_a_phone_every_text_of_a_figure_is_at_least_7_points_high(every_figure):
     for figure in every_figure:
-        png, about = figure.for_notebook()
+        _, about = figure.for_notebook()
         scale = min(1, 360 / about["width"])  # CSS pixels; a point is 4/3 of one
         for text in figure.findobj(mpl.text.Text):
             if text.get_text() and text.get_visible():
