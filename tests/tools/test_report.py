@@ -1,6 +1,9 @@
 """The report: what becomes one, what is refused, and what the page holds."""
 
+# ruff: noqa: RUF001 (formulas have letters of their own that look like others)
+
 import base64
+import io
 import re
 import subprocess
 import sys
@@ -13,7 +16,10 @@ from tools.report.write import ReportError, write_report
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from fontTools.ttLib import TTFont
 from foreign import FOREIGN
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pygments.styles import get_style_by_name
 
@@ -174,6 +180,25 @@ def test_the_head_holds_the_title_the_facts_and_the_accuracy():
     )
     assert names == ["data", "device", "test accuracy"]
     assert values == ["drawn", "cpu", "12.34 % (x)"]
+    assert "drawn" not in page.main.get_text()
+
+
+def test_what_the_grader_says_stands_apart_from_what_a_submission_makes_look_like_it():
+    forged = (
+        '<section class="grader" aria-label="From the grader">From the grader: 10 of 10</section>'
+    )
+    page = page_of(
+        f"# 10 of 10 points\n\n{forged}",
+        code_cell("x", new_output("display_data", {"text/html": forged}), tags=["grader"]),
+        head="## a.ipynb: 3 of 10 points\n\n| step | points |\n|:--|--:|\n| Load | 3 |",
+    )
+    (box,) = page.select("header > .grader")
+    assert box["aria-label"] == "From the grader"
+    assert "3 of 10" in box.get_text()
+    assert box.find_next_sibling("p").get_text() == "From the submission"
+    assert box.find_next_sibling("h1").get_text() == "10 of 10 points"
+    assert page.main.select("[aria-label], section[class]") == []
+    assert page_of("# Title").select(".grader, .from") == []
 
 
 def test_headings_are_put_in_order_and_the_contents_lead_to_them():
@@ -224,7 +249,58 @@ def test_every_formula_of_the_notebook_converts():
     assert len(texts) > 5
     page = page_of(*texts)
     assert len(page.find_all("math")) >= len(texts)
-    assert page.select(".formula:is(code)") == []
+    assert page.select(".latex") == []
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"\begin{split} a &= b \\ &= c \end{split}", "a=b=c"),
+        (r"\begin{cases} 1 & x \cr 2 & y \end{cases}", "{1x2y\N{INVISIBLE SEPARATOR}"),
+        (r"{\large x} + \small y", "x+y"),
+        (r"\text{ if $x_{1} > 0$ in a_b}", "\xa0if\xa0x1>0\xa0in\xa0a_b"),
+        (r"\mbox{for } x", "for\xa0x"),
+        (r"\begin{eqnarray} a &=& b \\ c &\le& d \end{eqnarray}", "a=b(1)c≤d(2)"),
+        (r"\begin{alignat}{2} a &= b & c &= d \end{alignat}", "a=bc=d(1)"),
+        (r"a = b \tag{7}", "a=b(7)"),
+        (r"a = b \label{here}", "a=b"),
+        (r"\sum_{\substack{i < n \\ i \ne j}} x", "∑i<ni≠jx"),
+        (r"\newcommand{\vec}[1]{\mathbf{#1}} \vec{x}", "𝐱"),
+        (r"\DeclareMathOperator*{\argmin}{arg\,min} \argmin_x", "arg\N{THIN SPACE}minx"),
+    ],
+)
+def test_what_mathjax_knows_is_set(latex, text):
+    page = page_of(f"$${latex}$$")
+    assert page.select(".latex") == []
+    assert page.main.math.get_text() == text
+
+
+def test_macros_and_numbers_hold_for_the_whole_page():
+    page = page_of(
+        r"$\newcommand{\E}[1]{\mathbb{E}[#1]}$ See $\eqref{eq:later}$.",
+        r"\begin{equation} \E{X} = 1 \label{eq:later} \end{equation}",
+    )
+    assert page.main.find(id="eq:later").get_text() == page.main.a.get_text() == "(1)"
+    assert page.main.a["href"] == "#eq:later"
+    assert page.main.find("math", display="block").get_text() == "𝔼[X]=1(1)"
+
+
+@pytest.mark.parametrize("latex", ["{" * 5000 + "x" + "}" * 5000, r"\sqrt" * 5000 + " x", r"\no x"])
+def test_a_formula_that_cannot_be_set_is_shown_as_written_in_a_box_that_says_so(latex):
+    page = page_of(f"Before $${latex}$$ after.")
+    assert page.select_one(".latex").get_text() == f"LaTeX, not set: {latex}"
+    assert page.main.get_text().split()[-1] == "after."
+
+
+def test_the_page_brings_the_glyphs_of_its_formulas_and_no_others():
+    css = page_of(r"$\alpha_1 = \sum x$ and $\mathbf{W}$").head.find_all("style")[-1].string
+    file = base64.b64decode(re.search('base64,(.*?)"', css)[1])
+    assert len(file) < 15_000
+    font = TTFont(io.BytesIO(file))
+    assert "MATH" in font
+    assert {*"1=∑𝛼𝑥𝐖"} <= {chr(code) for code in font.getBestCmap()}
+    assert ord("∫") not in font.getBestCmap()
+    assert "font-face" not in str(page_of("No formula, but the word math."))
 
 
 def test_tables_get_header_cells():
@@ -297,9 +373,78 @@ def test_hide_code_leaves_the_story_alone():
     assert page.select_one(".output pre").get_text() == "x\n"
 
 
-def test_checks_come_folded_and_other_code_unfolded():
-    page = page_of(code_cell("a"), code_cell("b", tags=["check"]))
-    assert [one.has_attr("open") for one in page.find_all("details")] == [True, False]
+def test_code_is_folded_where_the_notebook_says_so():
+    cells = [code_cell("a", tags=tags) for tags in ([], ["check"], ["hide-input"], ["facts"])]
+    hidden = code_cell("b")
+    hidden.metadata["jupyter"] = {"source_hidden": True}
+    page = page_of(*cells, hidden)
+    unfolded = [one.has_attr("open") for one in page.find_all("details")]
+    assert unfolded == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "shown", "said"),
+    [
+        ({"text/html": "<script>a</script>", "text/plain": "Figure()"}, "Figure()", "script"),
+        ({"text/html": "<div><script>a</script></div>"}, "", "script"),
+        ({"text/html": "<p>a</p><script>b</script><script>c</script>"}, "a", "script"),
+        ({"text/html": "<iframe src='https://a.org'></iframe>"}, "", "iframe https://a.org"),
+        ({"text/html": "<video src='https://a.org/b'></video>"}, "", "video https://a.org/b"),
+        (
+            {"application/vnd.x+json": {}, "text/plain": "Chart()"},
+            "Chart()",
+            "application/vnd.x+json",
+        ),
+        ({"application/javascript": "a"}, "", "application/javascript"),
+    ],
+)
+def test_what_needs_a_script_gives_way_to_its_plain_text_and_a_line_says_so(data, shown, said):
+    output = page_of(code_cell("x", new_output("display_data", data))).select_one(".output")
+    (note,) = output.select(".left-out")
+    assert note.extract().get_text() == f"[left out: {said}]"
+    assert output.get_text(strip=True) == shown
+
+
+def test_a_picture_is_preferred_to_html_that_is_nothing_without_its_script():
+    html = "<div>Loading...</div><script>draw()</script>"
+    data = {"text/html": html, "image/png": PICTURE, "text/plain": "<Figure>"}
+    page = page_of(code_cell("x", new_output("display_data", data)))
+    assert page.main.img["alt"] == "Figure"
+    assert "Loading" not in page.main.get_text()
+
+
+def words_of(page):
+    """What a reader reads, formulas and what needs a script aside."""
+    for element in page.find_all(["script", "style", "math", "audio", "video"]):
+        element.decompose()
+    for picture in page.find_all("img", alt=True):
+        picture.insert_before(picture["alt"])
+    latex = r"(?s)\$\$.*?\$\$|\$(?:\\text\{[^{}]*\}|.)+?\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}"
+    return set(re.findall(r"\w+", re.sub(latex, " ", page.get_text(" "))))
+
+
+# Notebooks that nbconvert's own page cannot be made of.
+REFUSED = {"widgets with a broken state", "a lost attachment"}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.filterwarnings("ignore:Your element with mimetype")
+def test_nothing_is_lost_that_nbconvert_shows_without_a_script(name):
+    ours = page_of(*FOREIGN[name].cells, allow_errors=True).body
+    exporter = HTMLExporter(embed_images=True, exclude_anchor_links=True)
+    exporter.register_preprocessor(CoalesceStreamsPreprocessor, enabled=True)
+    exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
+    try:
+        page, _ = exporter.from_notebook_node(FOREIGN[name])
+    except Exception:
+        assert name in REFUSED
+        return
+    theirs = BeautifulSoup(page, "html.parser").body
+    for stand_in in theirs.find_all("img", alt=re.compile("^No description")):
+        del stand_in["alt"]
+    media = ["img", "svg", "audio", "video"]
+    assert len(ours.find_all(media)) + len(ours.select(".left-out")) >= len(theirs.find_all(media))
+    assert words_of(theirs) - words_of(ours) == set()
 
 
 def luminance(color):

@@ -94,8 +94,9 @@ def left_out(*things: str) -> str:
 
 
 def _leave_out(element: Tag, address: str, notes: set[str]) -> None:
-    name = "picture" if element.name == "img" else element.name
-    note = left_out(name if address.startswith("data:") else f"{name} {address}".strip())
+    what = ["picture" if element.name == "img" else element.name]
+    what += [address] if address and not address.startswith("data:") else []
+    note = left_out(" ".join([*what, element.get("alt", "")]).strip())
     if note not in notes:
         notes.add(note)
         element.insert_before(BeautifulSoup(note, "html.parser"))
