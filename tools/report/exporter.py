@@ -33,6 +33,8 @@ from traitlets.config import Config
 # Pygments' styles whose colours all reach a contrast of 4.5 on the code's background.
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
 
+LONG = 40  # lines: an output of more may scroll by itself
+
 # The kinds of output that the page can show, the best first.
 PICTURES = ["image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp"]
 KINDS = ["text/html", "text/markdown", "text/latex", *PICTURES, "text/plain"]
@@ -221,8 +223,9 @@ class ReportExporter(HTMLExporter):
         page = BeautifulSoup(html, "html.parser")
         set_formulas(page)
         _label_tables(page)
-        for code in page.select(".highlight pre, .text pre"):
-            code["tabindex"] = "0"  # a keyboard can then scroll it
+        for text in page.select("pre"):
+            if text.find_parent(class_="output") is None or text.get_text().count("\n") > LONG:
+                text["tabindex"] = "0"  # a keyboard can then scroll it
         for part in page.select("pre span[style]"):
             del part["style"]  # a terminal's colour of thousands, which nobody has checked
         _fill_head(page, resources["problems"])
