@@ -147,6 +147,7 @@ def font_face(page: BeautifulSoup) -> str:
     if not shown:
         return ""
     plain = {normalize("NFKC", character) for character in shown}
+    shown.add("\N{SQUARE ROOT}")  # browsers draw it themselves
     shown.update(one for one in SLANTED if normalize("NFKC", one) in plain)
     font = TTFont(FONT)
     subsetter = Subsetter(Options(layout_features=["ssty"], name_IDs=[0, 13, 14]))
