@@ -351,16 +351,19 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
         training = page.locator(".jp-CodeCell", has_text="plotting.LiveHistory()")
         figure = training.locator(".jp-OutputArea-output img")
         lines = training.locator(".jp-OutputArea-output pre")
-        pictures, progress = [], set()
+        pictures, progress, sizes = [], set(), set()
         figure.wait_for()
         while "epoch 3: loss" not in lines.first.inner_text():
             if figure.get_attribute("src") not in pictures:
                 pictures.append(figure.get_attribute("src"))
             progress.update(re.findall(r"epoch \d: +\d+%.*", lines.first.inner_text()))
+            sizes.add(figure.evaluate("e => [e.clientWidth, e.clientHeight] + ''"))
             assert len(pictures) <= 4
             page.wait_for_timeout(50)
         assert len(pictures) >= 2
         assert len(progress) > 10
+        # What is below it keeps its place, and text its size: two pixels of the picture are one.
+        assert sizes == {figure.evaluate("e => [e.naturalWidth >> 1, e.naturalHeight >> 1] + ''")}
         assert re.search(r"\d+%\|.+\[\d\d:\d\d<[\d:]+, .+ images/s\]$", max(progress))
         final = page.locator(".jp-OutputArea-output", has_text="test accuracy: ")
         expect(final).to_contain_text(re.compile(r"test accuracy: \d\d\.\d\d %"))
