@@ -328,6 +328,13 @@ def lab(tmp_path):
             server.terminate()
 
 
+# Of the figure that stands in a cell.
+SIZE = """cell => {
+    const figure = cell.querySelector('.jp-OutputArea-output img')
+    return figure && `${figure.clientWidth} x ${figure.clientHeight}`
+}"""
+
+
 def run_all_cells(page):
     """Click until the first cell runs: a click before the kernel is connected can get lost."""
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
@@ -357,13 +364,13 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
             if figure.get_attribute("src") not in pictures:
                 pictures.append(figure.get_attribute("src"))
             progress.update(re.findall(r"epoch \d: +\d+%.*", lines.first.inner_text()))
-            sizes.add(figure.evaluate("e => [e.clientWidth, e.clientHeight] + ''"))
+            sizes.add(training.evaluate(SIZE))
             assert len(pictures) <= 4
             page.wait_for_timeout(50)
         assert len(pictures) >= 2
         assert len(progress) > 10
         # What is below it keeps its place, and text its size: two pixels of the picture are one.
-        assert sizes == {figure.evaluate("e => [e.naturalWidth >> 1, e.naturalHeight >> 1] + ''")}
+        assert sizes == {figure.evaluate("e => `${e.naturalWidth >> 1} x ${e.naturalHeight >> 1}`")}
         assert re.search(r"\d+%\|.+\[\d\d:\d\d<[\d:]+, .+ images/s\]$", max(progress))
         final = page.locator(".jp-OutputArea-output", has_text="test accuracy: ")
         expect(final).to_contain_text(re.compile(r"test accuracy: \d\d\.\d\d %"))
