@@ -99,7 +99,7 @@ def _choose(output: NotebookNode) -> None:
     if kind == "image/svg+xml":
         data[kind] = complete_svg(data[kind])
     if kind in PICTURES:
-        words = data.get("text/plain", "").strip().strip("<>")
+        words = data.get("text/plain", "").strip().strip("<>")[:200]
         about = output.metadata.setdefault(kind, {})
         about["alt"] = about.get("alt") or words or "Picture without a description"
     output.data = {kind: data[kind]} if kind else {}
