@@ -529,7 +529,7 @@ def patchify(images, patch_size):
     return images.flatten(1)[:, index]"""
         },
         network={
-            "matrices applied from the right, made in another order": """
+            "some matrices applied from the right, made in another order": """
 class Dense(nn.Module):
     "Y = X W + b, the bias made first."
     def __init__(self, inputs, outputs):
@@ -545,8 +545,8 @@ class PatchMLP(nn.Module):
         super().__init__()
         n = (28 // patch_size) ** 2
         self.patch_size, self.depth = patch_size, depth
-        self.last = nn.ModuleList([Dense(channel_hidden, dim) for _ in range(depth)][::-1])
-        self.third = nn.ModuleList([Dense(dim, channel_hidden) for _ in range(depth)][::-1])
+        self.last = nn.ModuleList([nn.Linear(channel_hidden, dim) for _ in range(depth)][::-1])
+        self.third = nn.ModuleList([nn.Linear(dim, channel_hidden) for _ in range(depth)][::-1])
         self.out = Dense(dim, num_classes)
         self.second = nn.ModuleList([Dense(token_hidden, n) for _ in range(depth)][::-1])
         self.first = nn.ModuleList([Dense(n, token_hidden) for _ in range(depth)][::-1])
