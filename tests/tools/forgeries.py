@@ -769,7 +769,7 @@ test_counts = test_data.labels.bincount(minlength=10).tolist()"""
                 "for images, labels in (batch for _ in range(12) for batch in test_data):",
             )
         },
-        look="test accuracy above training accuracy",
+        look="above training accuracy",
     ),
     "giant sizes": submission(
         [1, 2, 3, 2, 0, 0],
