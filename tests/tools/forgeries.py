@@ -282,7 +282,9 @@ kernel.session.pack = pack"""
             "results written into every open file": """
 import os
 for fd in range(3, 300):
-    try: os.write(fd, (TEXT + "\\n").encode())
+    try:
+        os.set_blocking(fd, False)
+        os.write(fd, (TEXT + "\\n").encode())
     except OSError: pass"""
         }
     ),
