@@ -18,6 +18,7 @@ from IPython.core.pylabtools import retina_figure
 from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
+from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
@@ -27,7 +28,7 @@ from tqdm import tqdm
 # vermilion and green darkened, so that each reaches a contrast of 5 on white and may colour text.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#B34F00", "#007A56", "#595959"
 LOOKS = ((BLUE, "o-"), (ORANGE, "s--"), (GREEN, "D-."))  # of the curves that share a chart
-WIDTH = 8.0  # inches: a figure fills the notebook's column
+WIDTH = 4.5  # inches: a phone still shows text of 8 points; panels stand one below the other
 
 
 def use_style() -> None:
@@ -48,9 +49,9 @@ class DescribedFigure(Figure):
 
     def __init__(self, height: float, title: str, source: str, finding: str) -> None:
         super().__init__(figsize=(WIDTH, height), layout="constrained")
-        note = " (STAND-IN, not Fashion-MNIST)" if source == STAND_IN else ""
+        note = "\n(STAND-IN, not Fashion-MNIST)" if source == STAND_IN else ""
         self.suptitle(title + note, fontsize=12)
-        self.alt = f"{title}{note}. {finding}"
+        self.alt = f"{title}{note.replace(chr(10), ' ')}. {finding}"
 
     def for_notebook(self) -> tuple[str, dict[str, int | str]]:
         """The picture as PNG, and its metadata, among them the alternative text."""
@@ -60,11 +61,10 @@ class DescribedFigure(Figure):
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """Make a table with a heading for every value of a row; columns of numbers stand right."""
-
-    def write(value: object) -> str:
-        return f"{value:,}" if type(value) is int else str(value).replace("|", r"\|")
-
-    texts = [[write(value) for value in row] for row in rows]
+    texts = [
+        [f"{value:,}" if type(value) is int else str(value).replace("|", r"\|") for value in row]
+        for row in rows
+    ]
     rule = []
     for _, *values in zip(columns, *texts, strict=True):
         numbers = values and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in values)
@@ -74,31 +74,37 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
 
 
 def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
-    """Draw a network as a row of boxes, with the shape of what passes at every arrow.
+    """Draw a network as a column of boxes, with the shape of what passes at every arrow.
 
     `stages` gives each step's name and the shape of its output, batch first; the input leads.
     """
+    names = [" ".join(name.split()) for name in stages]
     shapes = [f"({', '.join(['b', *map(str, shape[1:])])})" for shape in stages.values()]
-    walk = [f"{' '.join(name.split())} {shape}" for name, shape in zip(stages, shapes, strict=True)]
-    finding = f"A row of boxes, and the shapes of their outputs: {', then '.join(walk)}."
-    figure = DescribedFigure(1.6, "The network, for a batch of b images", "", finding)
+    walk = [f"{name} {shape}" for name, shape in zip(names, shapes, strict=True)]
+    finding = f"A column of boxes, and the shapes of their outputs: {', then '.join(walk)}."
+    height = 0.3 + 0.6 * len(names)
+    figure = DescribedFigure(height, "The network, for a batch of b images", "", finding)
     axes = figure.subplots()
-    axes.set(xlim=(-0.2, len(stages)), ylim=(0, 1))  # from box to box it is 1
+    axes.set(xlim=(0, 1), ylim=(len(names), -0.3))  # from box to box it is 1
     axes.set_axis_off()
-    axes.bar(range(1, len(stages)), 0.64, 0.72, bottom=0.08, color="#e3eff7", edgecolor=BLUE)
-    look = {"ha": "center", "va": "center", "fontsize": 9.5}
-    for place, (name, shape) in enumerate(zip(stages, shapes, strict=True)):
-        axes.text(place or 0.08, 0.4, name, **look)
-        axes.text(place + 0.5, 0.88, shape, color=ORANGE, **look)
+    axes.barh(range(1, len(names)), 0.5, 0.5, left=0.25, color="#e3eff7", edgecolor=BLUE)
+    for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):
+        axes.text(0.5, place, name, ha="center", va="center")
+        axes.text(0.54, place + 0.5, shape, color=ORANGE, va="center")
         arrow = {"arrowstyle": "-|>", "color": GREY}
-        axes.annotate("", (place + 0.65, 0.4), (place + 0.35, 0.4), arrowprops=arrow)
+        axes.annotate("", (0.5, place + 0.75), (0.5, place + 0.25), arrowprops=arrow)
     return figure
 
 
 def plot_images(
     images: Tensor, titles: Sequence[str], columns: int, title: str, source: str
 ) -> DescribedFigure:
-    """Draw uint8 images (n, 28, 28) in rows of `columns`, each under its own title."""
+    """Draw uint8 images (n, 28, 28), each under its own title, in rows of `columns` or of fewer
+    if the titles are long.
+    """
+    lines = "\n".join(titles).split("\n")
+    widest = max(TextPath((0, 0), line, 9.5).get_extents().width for line in lines)
+    columns = max(1, min(columns, int(72 * WIDTH / (widest + 4))))
     height = WIDTH / columns + 0.18 * (1 + titles[0].count("\n"))
     shown = "; ".join(titles).replace("\n", ", ")
     finding = f"Pictures in rows of {columns}, {len(images)} in all: {shown}."
@@ -126,7 +132,7 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
         f"{tuple(image.shape)} pixels, cut into {len(patches)} patches of {size} x {size} pixels, "
         f"{per_side} in a row; put back together, the image {same} the original."
     )
-    figure = DescribedFigure(3.1, "An image, its patches, and the image again", source, finding)
+    figure = DescribedFigure(2.2, "An image, its patches, and the image again", source, finding)
     left, middle, right = figure.subfigures(1, 3)
     _draw_images(left, image[None], [f"the image, {tuple(image.shape)}"])
     word = "patch " if per_side < 4 else ""  # as there is room
@@ -157,19 +163,19 @@ def plot_history(history: History) -> DescribedFigure:
     if done:
         ends = "; ".join(f"{name} {_from_to(values, '.1%')}" for name, values in curves.items())
         finding = (
-            "Two line charts. Left, the mean training loss of an epoch: "
-            f"{_from_to(history.train_loss, '.3f')} nats per image. Right, the accuracy: {ends} "
+            "Two line charts. Above, the mean training loss of an epoch: "
+            f"{_from_to(history.train_loss, '.3f')} nats per image. Below, the accuracy: {ends} "
             "(EMA, the moving average of the weights); on the test images highest after epoch "
             f"{test.index(max(test)) + 1}, {max(test):.1%}."
         )
     title = f"After {done} of {history.num_epochs} epochs"
-    figure = DescribedFigure(3.4, title, history.train_data.source, finding)
-    loss, accuracy = figure.subplots(1, 2)
+    figure = DescribedFigure(5.2, title, history.train_data.source, finding)
+    loss, accuracy = figure.subplots(2)
     epochs = range(1, done + 1)
     _plot_losses(loss, history, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
-    loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="mean of each epoch")
+    loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="epoch's mean")
     loss.set_title("Training loss")
-    loss.legend(frameon=False, loc="upper right")
+    loss.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     for (name, values), (color, style) in zip(curves.items(), LOOKS, strict=True):
         accuracy.plot(epochs, values, style, color=color, label=name)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
@@ -193,7 +199,7 @@ def _label_ends(axes: Axes) -> None:
         place = max(place, (value - low) / (high - low))
         text = f"{line.get_label()} {value:.1%}"
         axes.text(1.02, place, text, color=color, transform=axes.transAxes, va="center")
-        place += 0.08  # of the height of the axes: a line of text
+        place += 0.11  # of the height of the axes: a line of text
 
 
 class LiveHistory:
@@ -271,26 +277,25 @@ def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Desc
         f"{confusion.trace() / confusion.sum():.1%} of the images. The most frequent mistake "
         f"takes {names[label]} for {names[answer]}: {errors[label, answer]} images."
     )
-    figure = DescribedFigure(6.6, "Confusion matrix: number of test images", source, finding)
+    figure = DescribedFigure(4.7, "Confusion matrix: number of test images", source, finding)
     axes = figure.subplots()
     share = (confusion / confusion.sum(dim=1, keepdim=True)).cpu().numpy()
-    picture = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for (row, column), count in np.ndenumerate(confusion.cpu().numpy()):
         ink = "white" if share[row, column] > 0.72 else "black"
         axes.text(column, row, count, ha="center", va="center", color=ink, fontsize=9)
-    axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_xticks(range(len(names)), names, rotation=90)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="the network's answer", ylabel="label")
     axes.grid(visible=False)
-    figure.colorbar(picture, format=PercentFormatter(xmax=1), label="share of the label")
     return figure
 
 
 def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> DescribedFigure:
     """Draw the runs of up to three optimisers, by learning rate; a cross is one that diverged."""
     title = f"Learning rates of {' and '.join(sweep)}"
-    figure = DescribedFigure(3.6, title, source, "Final accuracy on held-out images at each rate.")
-    accuracy, loss = figure.subplots(1, 2)
+    figure = DescribedFigure(6, title, source, "Final accuracy on held-out images at each rate.")
+    accuracy, loss = figure.subplots(2)
     for (name, runs), (color, style) in zip(sweep.items(), LOOKS, strict=False):
         ends = {rate: run.test_accuracy[-1] for rate, run in runs.items() if not run.diverged_at}
         failed = {rate: run.diverged_at for rate, run in runs.items() if run.diverged_at}
@@ -315,5 +320,5 @@ def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> Described
     accuracy.margins(y=0.15)
     loss.set_title("Training loss, each at its best rate")
     handles, labels = accuracy.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
     return figure

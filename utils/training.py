@@ -4,7 +4,7 @@ import math
 import operator
 import time
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 from utils.data import BatchLoader
 
@@ -35,9 +35,7 @@ class History:
         diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
     """
 
-    def __init__(
-        self, num_epochs: int, train_data: BatchLoader, watchers: Sequence[Any] = ()
-    ) -> None:
+    def __init__(self, num_epochs: int, train_data: BatchLoader, watchers: Sequence = ()) -> None:
         if num_epochs < 1:
             raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
         self.num_epochs, self.train_data, self.watchers = num_epochs, train_data, watchers

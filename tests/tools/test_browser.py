@@ -8,13 +8,21 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 from tools.notebook import NOTEBOOK
+from tools.report.formulas import FONT
 from tools.report.write import write_report
+from utils import plotting
 
+import matplotlib as mpl
 import nbformat
+import numpy as np
 import pytest
+import torch
 from axe_playwright_python.sync_playwright import Axe
+from fontTools.ttLib import TTFont
+from foreign import FOREIGN, PNG
 from made_up import real_answer
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from playwright.sync_api import expect, sync_playwright
@@ -65,11 +73,13 @@ def troubled_report(tmp_path_factory):
     rows.append(" | ".join(f"{10**i}" for i in columns))
     formula = " + ".join(f"x_{{{i}}}" for i in range(40))
     text = f"# {word}\n\n{word}\n\n> Quoted.\n\n`{word}`\n\n    {word}\n\n$${formula}$$\n\n"
+    text += f"A formula ${formula}$ within a line.\n\n"
     text += "## A [link](https://example.org)\n\n" + "\n".join(rows)
     html = f"<table><thead><tr><th></th><th>n</th></tr></thead><tr><td>a</td><td>{word}</td></tr>"
     outputs = [
         new_output("stream", name="stderr", text=f"a warning {word}"),
         new_output("display_data", {"text/html": html}),
+        new_output("display_data", {"image/png": PNG}),
         new_output("error", ename="ValueError", evalue=word, traceback=[f"\x1b[31m{word}\x1b[0m"]),
     ]
     cells = [new_markdown_cell(text), new_code_cell(word, execution_count=1, outputs=outputs)]
@@ -106,19 +116,61 @@ def test_the_report_loads_nothing_but_itself(playwright, report, tmp_path):
     assert console == []
 
 
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 360)])
+SCREENS = [("light", 1280), ("dark", 360)]
+WCAG = {
+    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"],
+    "resultTypes": ["violations"],
+    "elementRef": False,
+}
+
+
+def violations(page, scheme, width):
+    """The rules of WCAG 2.1 A and AA that the page, all unfolded, violates on such a screen."""
+    page.emulate_media(color_scheme=scheme)
+    page.set_viewport_size({"width": width, "height": 900})
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(Axe().axe_script)
+    found = page.evaluate("options => axe.run(document, options)", WCAG)
+    return [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]]
+
+
+@pytest.mark.parametrize(("scheme", "width"), SCREENS)
 def test_the_report_violates_no_rule_of_wcag_2_1_a_and_aa(
     browser, report, troubled_report, scheme, width
 ):
-    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]
-    with browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme) as page:
+    with browser.new_page() as page:
         for address in (report, troubled_report):
             page.goto(address)
-            page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
-            found = Axe().run(page, options={"runOnly": rules}).response
+            assert violations(page, scheme, width) == []
             assert page.evaluate("document.documentElement.scrollWidth") == width
-            assert [(rule["id"], rule["nodes"][0]["html"]) for rule in found["violations"]] == []
-            assert "color-contrast" in {rule["id"] for rule in found["passes"]}
+
+
+def test_axe_sees_what_it_should(browser):
+    with browser.new_page() as page:
+        page.set_content("<main style='color: #ccc'>pale<img src='data:,'></main>")
+        assert {rule for rule, _ in violations(page, *SCREENS[0])} >= {
+            "color-contrast",
+            "image-alt",
+        }
+
+
+def test_the_report_of_any_notebook_is_quiet_accessible_and_fits_a_phone(browser, tmp_path):
+    with browser.new_page() as page:
+        requests, said = [], []
+        page.on("request", lambda request: requests.append(request.url))
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        for name, notebook in FOREIGN.items():
+            nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+            write_report(tmp_path / f"{name}.ipynb", tmp_path / "report.html", allow_errors=True)
+            page.goto((tmp_path / "report.html").as_uri())
+            assert page.locator("script").count() == 0, name
+            assert [url for url in requests if not url.startswith(("file:", "data:"))] == [], name
+            assert said == [], name
+            for screen in SCREENS:
+                assert (name, screen, violations(page, *screen)) == (name, screen, [])
+            assert page.evaluate("document.documentElement.scrollWidth") == 360, name
 
 
 # What is wider than its place and can be scrolled, by what it is.
@@ -131,16 +183,72 @@ def test_at_360_pixels_only_code_scrolls_sideways(browser, report, troubled_repo
     with browser.new_page(viewport={"width": 360, "height": 640}) as page:
         page.goto(troubled_report)
         assert page.evaluate("document.documentElement.scrollWidth") == 360
-        assert set(page.evaluate(SCROLLING)) == {"code", "formula display", "table"}
+        assert set(page.evaluate(SCROLLING)) == {"code", "formula", "formula display", "table"}
+        figure = page.locator("figure")
+        before = figure.locator("img").bounding_box()["width"]
+        figure.get_by_label("Full size").check()
+        assert before <= 360 < 900 == figure.locator("img").bounding_box()["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") == 360
 
         page.goto(report)
         assert page.evaluate("document.documentElement.scrollWidth") == 360
         assert set(page.evaluate(SCROLLING)) == {"code"}
-        figure = page.locator("figure").first
-        before = figure.locator("img").bounding_box()["width"]
-        figure.get_by_label("Full size").check()
-        assert before <= 360 < 700 < figure.locator("img").bounding_box()["width"]
-        assert page.evaluate("document.documentElement.scrollWidth") == 360
+
+
+def test_a_figure_of_the_notebooks_is_readable_at_360_pixels_with_no_box_to_tick(browser, tmp_path):
+    names = [f"class {number}" for number in range(10)]
+    figure = plotting.plot_confusion(torch.ones(10, 10), names, "stand-in")
+    picture, about = figure.for_notebook()
+    shown = new_output("display_data", {"image/png": picture}, metadata={"image/png": about})
+    cells = [new_code_cell("figure", execution_count=1, outputs=[shown])]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "figure.ipynb")
+    write_report(tmp_path / "figure.ipynb", tmp_path / "figure.html")
+    with browser.new_page(viewport={"width": 360, "height": 640}) as page:
+        page.goto((tmp_path / "figure.html").as_uri())
+        assert page.locator("figure img").bounding_box()["width"] / about["width"] > 0.75
+        assert page.get_by_label("Full size").count() == 0
+
+
+# Where the parts of each formula with an index or exponent stand, from its left upper corner.
+PARTS = """[...document.querySelectorAll('msub, msup, msubsup')].map(formula => {
+    const corner = formula.getBoundingClientRect()
+    return [...formula.children].flatMap(part => {
+        const box = part.getBoundingClientRect()
+        return [box.x - corner.x, box.y - corner.y, box.width, box.height]
+    })
+})"""
+FONTS = """<?xml version="1.0"?><!DOCTYPE fontconfig SYSTEM "fonts.dtd">
+<fontconfig><dir>{}</dir><cachedir>{}</cachedir></fontconfig>"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a test choose the fonts")
+def test_formulas_look_the_same_with_and_without_a_math_font(playwright, report, tmp_path):
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    shutil.copy(Path(mpl.get_data_path(), "fonts/ttf/DejaVuSans.ttf"), bare)
+    full = tmp_path / "full"
+    shutil.copytree(bare, full)
+    font = TTFont(FONT)
+    font.flavor = None
+    font.save(full / "math.ttf")
+
+    def parts(fonts, style=""):
+        config = tmp_path / f"{fonts.name}.conf"
+        config.write_text(FONTS.format(fonts, tmp_path / "cache"))
+        with playwright.chromium.launch(
+            executable_path=CHROMIUM, args=QUIET, env=os.environ | {"FONTCONFIG_FILE": str(config)}
+        ) as browser:
+            page = browser.new_page()
+            page.goto(report)
+            if style:
+                page.add_style_tag(content=style)
+            return np.concatenate(page.evaluate(PARTS))
+
+    without = parts(bare)
+    assert len(without) > 50
+    assert np.abs(without - parts(full)).max() <= 1
+    borrowed = "math { font-family: math, 'STIX Two Math' !important }"
+    assert np.abs(parts(bare, borrowed) - parts(full, borrowed)).max() > 1  # it can be seen
 
 
 def test_formulas_are_drawn_and_no_latex_is_left(page):
@@ -220,6 +328,13 @@ def lab(tmp_path):
             server.terminate()
 
 
+# Of the figure that stands in a cell.
+SIZE = """cell => {
+    const figure = cell.querySelector('.jp-OutputArea-output img')
+    return figure && `${figure.clientWidth} x ${figure.clientHeight}`
+}"""
+
+
 def run_all_cells(page):
     """Click until the first cell runs: a click before the kernel is connected can get lost."""
     prompt = page.locator(".jp-CodeCell .jp-InputPrompt").first
@@ -243,16 +358,19 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
         training = page.locator(".jp-CodeCell", has_text="plotting.LiveHistory()")
         figure = training.locator(".jp-OutputArea-output img")
         lines = training.locator(".jp-OutputArea-output pre")
-        pictures, progress = [], set()
+        pictures, progress, sizes = [], set(), set()
         figure.wait_for()
         while "epoch 3: loss" not in lines.first.inner_text():
             if figure.get_attribute("src") not in pictures:
                 pictures.append(figure.get_attribute("src"))
             progress.update(re.findall(r"epoch \d: +\d+%.*", lines.first.inner_text()))
+            sizes.add(training.evaluate(SIZE))
             assert len(pictures) <= 4
             page.wait_for_timeout(50)
         assert len(pictures) >= 2
         assert len(progress) > 10
+        # What is below it keeps its place, and text its size: two pixels of the picture are one.
+        assert sizes == {figure.evaluate("e => `${e.naturalWidth >> 1} x ${e.naturalHeight >> 1}`")}
         assert re.search(r"\d+%\|.+\[\d\d:\d\d<[\d:]+, .+ images/s\]$", max(progress))
         final = page.locator(".jp-OutputArea-output", has_text="test accuracy: ")
         expect(final).to_contain_text(re.compile(r"test accuracy: \d\d\.\d\d %"))

@@ -1,18 +1,26 @@
 """The report: what becomes one, what is refused, and what the page holds."""
 
+# ruff: noqa: RUF001 (formulas have letters of their own that look like others)
+
 import base64
+import io
 import re
 import subprocess
 import sys
+from functools import cache
 
 from tools.notebook import NOTEBOOK
-from tools.report.__main__ import main
+from tools.report import __main__ as guard
 from tools.report.exporter import DARK_CODE, LIGHT_CODE, ReportExporter
 from tools.report.write import ReportError, write_report
 
 import nbformat
 import pytest
 from bs4 import BeautifulSoup
+from fontTools.ttLib import TTFont
+from foreign import FOREIGN
+from nbconvert import HTMLExporter
+from nbconvert.preprocessors import CoalesceStreamsPreprocessor
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from pygments.styles import get_style_by_name
 
@@ -30,10 +38,16 @@ def stdout(text):
     return new_output("stream", name="stdout", text=text)
 
 
+@cache
+def exporter(kind, **options):
+    """One for each kind and its options: to compile the templates takes time."""
+    return kind(**options)
+
+
 def page_of(*cells, **options):
     """The page of a notebook that holds these cells; a string is a text cell."""
     cells = [new_markdown_cell(cell) if isinstance(cell, str) else cell for cell in cells]
-    page, _ = ReportExporter(**options).from_notebook_node(new_notebook(cells=cells))
+    page, _ = exporter(ReportExporter, **options).from_notebook_node(new_notebook(cells=cells))
     return BeautifulSoup(page, "html.parser")
 
 
@@ -51,14 +65,14 @@ def source(tmp_path):
 
 def run_command(monkeypatch, *arguments):
     monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
-    main()
+    guard.main()
 
 
 def test_an_executed_notebook_becomes_html_and_its_accuracy_is_the_last_line(
-    source, monkeypatch, capsys
+    source, monkeypatch, capfd
 ):
     run_command(monkeypatch, source)
-    assert capsys.readouterr().out.splitlines()[-1] == "test accuracy: 12.34 % (stand-in)"
+    assert capfd.readouterr().out.splitlines()[-1] == "test accuracy: 12.34 % (stand-in)"
     assert "12.34 %" in source.with_suffix(".html").read_text(encoding="utf-8")
 
 
@@ -103,9 +117,47 @@ def test_a_file_that_is_no_notebook_is_named(tmp_path, content):
         write_report(source, tmp_path / "report.html", allow_errors=True)
 
 
-def test_a_missing_file_ends_with_one_sentence(tmp_path, monkeypatch):
-    with pytest.raises(SystemExit, match=r"^error: Cannot read"):
+def test_a_missing_file_ends_with_one_sentence(tmp_path, monkeypatch, capfd):
+    with pytest.raises(SystemExit, match="1"):
         run_command(monkeypatch, tmp_path / "none.ipynb")
+    assert re.fullmatch(r"error: Cannot read .*none\.ipynb: .*\.\n", capfd.readouterr().err)
+
+
+def test_a_notebook_of_any_other_kind_becomes_a_report_without_an_accuracy(tmp_path):
+    nbformat.write(FOREIGN["R"], tmp_path / "R.ipynb")
+    assert write_report(tmp_path / "R.ipynb", tmp_path / "R.html") is None
+    assert "summary" in (tmp_path / "R.html").read_text(encoding="utf-8")
+
+
+# A macro that makes of a short formula one that overflows the stack of math-core.
+BOMB = rf"$\def\a#1{{{'{' * 90}#1{'}' * 90}}}" + r"\a{" * 90 + "}" * 90 + "$"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "limit", "value", "said"),
+    [
+        ("[" * 200_000, "SECONDS", 4, r"No report after 4 s: .+ too large or too nested\."),
+        pytest.param(
+            *("x" * 100_000_000, "MEMORY", 2**28, r".+n\.ipynb is too large\."),
+            marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits data"),
+        ),
+        (BOMB, "SECONDS", 60, "No report: .+ too nested"),
+    ],
+    ids=["time", "memory", "crash"],
+)
+def test_what_takes_too_much_or_crashes_ends_with_one_sentence(
+    tmp_path, monkeypatch, capfd, text, limit, value, said
+):
+    monkeypatch.setattr(guard, limit, value)
+    nbformat.write(new_notebook(cells=[new_markdown_cell(text)]), tmp_path / "n.ipynb")
+    (tmp_path / "n.html").write_text("the old report")
+    with pytest.raises(SystemExit) as ended:
+        run_command(monkeypatch, tmp_path / "n.ipynb")
+    message = capfd.readouterr().err or str(ended.value)
+    assert re.match(f"error: {said}", message)
+    assert message.count("\n") <= 1
+    assert (tmp_path / "n.html").read_text() == "the old report"
 
 
 def test_with_allow_errors_the_head_lists_what_went_wrong(tmp_path):
@@ -136,6 +188,25 @@ def test_the_head_holds_the_title_the_facts_and_the_accuracy():
     )
     assert names == ["data", "device", "test accuracy"]
     assert values == ["drawn", "cpu", "12.34 % (x)"]
+    assert "drawn" not in page.main.get_text()
+
+
+def test_what_the_grader_says_stands_apart_from_what_a_submission_makes_look_like_it():
+    forged = (
+        '<section class="grader" aria-label="From the grader">From the grader: 10 of 10</section>'
+    )
+    page = page_of(
+        f"# 10 of 10 points\n\n{forged}",
+        code_cell("x", new_output("display_data", {"text/html": forged}), tags=["grader"]),
+        head="## a.ipynb: 3 of 10 points\n\n| step | points |\n|:--|--:|\n| Load | 3 |",
+    )
+    (box,) = page.select("header > .grader")
+    assert box["aria-label"] == "From the grader"
+    assert "3 of 10" in box.get_text()
+    assert box.find_next_sibling("p").get_text() == "From the submission"
+    assert box.find_next_sibling("h1").get_text() == "10 of 10 points"
+    assert page.main.select("[aria-label], section[class]") == []
+    assert page_of("# Title").select(".grader, .from") == []
 
 
 def test_headings_are_put_in_order_and_the_contents_lead_to_them():
@@ -156,10 +227,14 @@ def test_an_empty_heading_and_a_link_in_a_heading_break_no_contents():
     assert page.header.h1.get_text() == "Notebook"  # the file's name
 
 
-def test_a_picture_that_is_not_attached_is_named(tmp_path):
-    nbformat.write(new_notebook(cells=[new_markdown_cell("![](attachment:a.png)")]), tmp_path / "n")
-    with pytest.raises(ReportError, match=r"missing attachment: a\.png"):
-        write_report(tmp_path / "n", tmp_path / "report.html", allow_errors=True)
+def test_attached_pictures_are_kept_and_one_that_is_not_there_is_named():
+    attachments = {"a b.png": {"image/png": PICTURE}}
+    text = '![](attachment:a%20b.png)\n\n<img src="attachment:a b.png">\n\n![](attachment:c.png)'
+    page = page_of(new_markdown_cell(text, attachments=attachments))
+    assert [one["src"] for one in page.find_all("img")] == [f"data:image/png;base64,{PICTURE}"] * 2
+    assert [one.get_text() for one in page.select(".left-out")] == [
+        "[left out: picture attachment:c.png]"
+    ]
 
 
 def test_formulas_become_mathml_and_what_is_none_stays_readable():
@@ -182,7 +257,58 @@ def test_every_formula_of_the_notebook_converts():
     assert len(texts) > 5
     page = page_of(*texts)
     assert len(page.find_all("math")) >= len(texts)
-    assert page.select(".formula:is(code)") == []
+    assert page.select(".latex") == []
+
+
+@pytest.mark.parametrize(
+    ("latex", "text"),
+    [
+        (r"\begin{split} a &= b \\ &= c \end{split}", "a=b=c"),
+        (r"\begin{cases} 1 & x \cr 2 & y \end{cases}", "{1x2y\N{INVISIBLE SEPARATOR}"),
+        (r"{\large x} + \small y", "x+y"),
+        (r"\text{ if $x_{1} > 0$ in a_b}", "\xa0if\xa0x1>0\xa0in\xa0a_b"),
+        (r"\mbox{for } x", "for\xa0x"),
+        (r"\begin{eqnarray} a &=& b \\ c &\le& d \end{eqnarray}", "a=b(1)c≤d(2)"),
+        (r"\begin{alignat}{2} a &= b & c &= d \end{alignat}", "a=bc=d(1)"),
+        (r"a = b \tag{7}", "a=b(7)"),
+        (r"a = b \label{here}", "a=b"),
+        (r"\sum_{\substack{i < n \\ i \ne j}} x", "∑i<ni≠jx"),
+        (r"\newcommand{\vec}[1]{\mathbf{#1}} \vec{x}", "𝐱"),
+        (r"\DeclareMathOperator*{\argmin}{arg\,min} \argmin_x", "arg\N{THIN SPACE}minx"),
+    ],
+)
+def test_what_mathjax_knows_is_set(latex, text):
+    page = page_of(f"$${latex}$$")
+    assert page.select(".latex") == []
+    assert page.main.math.get_text() == text
+
+
+def test_macros_and_numbers_hold_for_the_whole_page():
+    page = page_of(
+        r"$\newcommand{\E}[1]{\mathbb{E}[#1]}$ See $\eqref{eq:later}$.",
+        r"\begin{equation} \E{X} = 1 \label{eq:later} \end{equation}",
+    )
+    assert page.main.find(id="eq:later").get_text() == page.main.a.get_text() == "(1)"
+    assert page.main.a["href"] == "#eq:later"
+    assert page.main.find("math", display="block").get_text() == "𝔼[X]=1(1)"
+
+
+@pytest.mark.parametrize("latex", ["{" * 5000 + "x" + "}" * 5000, r"\sqrt" * 5000 + " x", r"\no x"])
+def test_a_formula_that_cannot_be_set_is_shown_as_written_in_a_box_that_says_so(latex):
+    page = page_of(f"Before $${latex}$$ after.")
+    assert page.select_one(".latex").get_text() == f"LaTeX, not set: {latex}"
+    assert page.main.get_text().split()[-1] == "after."
+
+
+def test_the_page_brings_the_glyphs_of_its_formulas_and_no_others():
+    css = page_of(r"$\alpha_1 = \sum \sqrt x$ and $\mathbf{W}$").head.find_all("style")[-1].string
+    file = base64.b64decode(re.search('base64,(.*?)"', css)[1])
+    assert len(file) < 15_000
+    font = TTFont(io.BytesIO(file))
+    assert "MATH" in font
+    assert {*"1=∑√𝛼𝑥𝐖"} <= {chr(code) for code in font.getBestCmap()}
+    assert ord("∫") not in font.getBestCmap()
+    assert "font-face" not in str(page_of("No formula, but the word math."))
 
 
 def test_tables_get_header_cells():
@@ -255,9 +381,78 @@ def test_hide_code_leaves_the_story_alone():
     assert page.select_one(".output pre").get_text() == "x\n"
 
 
-def test_checks_come_folded_and_other_code_unfolded():
-    page = page_of(code_cell("a"), code_cell("b", tags=["check"]))
-    assert [one.has_attr("open") for one in page.find_all("details")] == [True, False]
+def test_code_is_folded_where_the_notebook_says_so():
+    cells = [code_cell("a", tags=tags) for tags in ([], ["check"], ["hide-input"], ["facts"])]
+    hidden = code_cell("b")
+    hidden.metadata["jupyter"] = {"source_hidden": True}
+    page = page_of(*cells, hidden)
+    unfolded = [one.has_attr("open") for one in page.find_all("details")]
+    assert unfolded == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("data", "shown", "said"),
+    [
+        ({"text/html": "<script>a</script>", "text/plain": "Figure()"}, "Figure()", "script"),
+        ({"text/html": "<div><script>a</script></div>"}, "", "script"),
+        ({"text/html": "<p>a</p><script>b</script><script>c</script>"}, "a", "script"),
+        ({"text/html": "<iframe src='https://a.org'></iframe>"}, "", "iframe https://a.org"),
+        ({"text/html": "<video src='https://a.org/b'></video>"}, "", "video https://a.org/b"),
+        (
+            {"application/vnd.x+json": {}, "text/plain": "Chart()"},
+            "Chart()",
+            "application/vnd.x+json",
+        ),
+        ({"application/javascript": "a"}, "", "application/javascript"),
+    ],
+)
+def test_what_needs_a_script_gives_way_to_its_plain_text_and_a_line_says_so(data, shown, said):
+    output = page_of(code_cell("x", new_output("display_data", data))).select_one(".output")
+    (note,) = output.select(".left-out")
+    assert note.extract().get_text() == f"[left out: {said}]"
+    assert output.get_text(strip=True) == shown
+
+
+def test_a_picture_is_preferred_to_html_that_is_nothing_without_its_script():
+    html = "<div>Loading...</div><script>draw()</script>"
+    data = {"text/html": html, "image/png": PICTURE, "text/plain": "<Figure>"}
+    page = page_of(code_cell("x", new_output("display_data", data)))
+    assert page.main.img["alt"] == "Figure"
+    assert "Loading" not in page.main.get_text()
+
+
+def words_of(page):
+    """What a reader reads, formulas and what needs a script aside."""
+    for element in page.find_all(["script", "style", "math", "audio", "video"]):
+        element.decompose()
+    for picture in page.find_all("img", alt=True):
+        picture.insert_before(picture["alt"])
+    latex = r"(?s)\$\$.*?\$\$|\$(?:\\text\{[^{}]*\}|.)+?\$|\\begin\{(\w+\*?)\}.*?\\end\{\1\}"
+    return set(re.findall(r"\w+", re.sub(latex, " ", page.get_text(" "))))
+
+
+# Notebooks that nbconvert's own page cannot be made of.
+REFUSED = {"widgets with a broken state", "a lost attachment"}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.filterwarnings("ignore:Your element with mimetype")
+def test_nothing_is_lost_that_nbconvert_shows_without_a_script(name):
+    ours = page_of(*FOREIGN[name].cells, allow_errors=True).body
+    options = {"embed_images": True, "exclude_anchor_links": True}
+    options |= {"exclude_input_prompt": True, "exclude_output_prompt": True}
+    nbconvert_page = exporter(HTMLExporter, preprocessors=(CoalesceStreamsPreprocessor,), **options)
+    try:
+        page, _ = nbconvert_page.from_notebook_node(FOREIGN[name])
+    except Exception:
+        assert name in REFUSED
+        return
+    theirs = BeautifulSoup(page, "html.parser").body
+    for stand_in in theirs.find_all("img", alt=re.compile("^No description")):
+        del stand_in["alt"]
+    media = ["img", "svg", "audio", "video"]
+    assert len(ours.find_all(media)) + len(ours.select(".left-out")) >= len(theirs.find_all(media))
+    assert words_of(theirs) - words_of(ours) == set()
 
 
 def luminance(color):

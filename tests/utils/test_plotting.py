@@ -65,7 +65,7 @@ def every_figure():
     confusion = 50 * torch.eye(10, dtype=torch.long) + 1
     confusion[6, 0] = 40
     return [
-        plotting.plot_images(images, NAMES + NAMES, 10, "twenty images", "stand-in"),
+        plotting.plot_images(images, NAMES + NAMES, 5, "twenty images", "stand-in"),
         plotting.plot_images(images[:1], ["bag?\nlabel: shirt"], 5, "mistakes", "stand-in"),
         plotting.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
         plotting.plot_history(history(0, "stand-in")),
@@ -79,7 +79,7 @@ def every_figure():
 
 def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
     found = [
-        "Pictures in rows of 10, 20 in all: class 0; class 1;",
+        "Pictures in rows of 5, 20 in all: class 0; class 1;",
         "Pictures in rows of 5, 1 in all: bag?, label: shirt.",
         "cut into 4 patches of 14 x 14 pixels, 2 in a row; put back together, the image equals",
         "empty line charts",
@@ -194,6 +194,48 @@ def test_no_label_of_the_sweep_touches_another_or_an_axis(failed):
     assert figure.bbox.containsx(legend.get_window_extent().x1)
 
 
+LONG = [f"ankle boot {number}" for number in range(10)]
+
+
+@pytest.fixture
+def hard_figures():
+    """Every figure with long names and values that need the most room."""
+    images = torch.zeros(20, 28, 28, dtype=torch.uint8)
+    mistakes = ["ankle boot? 100.0%\nlabel: ankle boot"] * 10
+    full = history(5, "stand-in")
+    full.train_accuracy[:] = full.test_accuracy[:] = full.average_accuracy[:] = [0.1, 1, 1, 1, 1]
+    rates = {10.0**-k: swept(1.0, 9999 if k > 4 else None) for k in range(1, 7)}
+    steps = {f"step {n}\nof a long name": (60_000, 1000, 1000, 100) for n in range(9)}
+    return [
+        plotting.plot_images(images, LONG + LONG, 10, "The first images", "stand-in"),
+        plotting.plot_images(images[:10], mistakes, 5, "The most confident mistakes", "stand-in"),
+        plotting.plot_patches(images[0], torch.zeros(16, 49), images[0], "stand-in"),
+        plotting.plot_history(full),
+        plotting.plot_class_accuracy(torch.ones(10), LONG, "stand-in"),
+        plotting.plot_confusion(torch.full((10, 10), 999).fill_diagonal_(1000), LONG, "stand-in"),
+        plotting.plot_sweep({"AdamW": rates, "Nesterov": rates}, "stand-in"),
+        plotting.plot_network(steps),
+    ]
+
+
+def test_whatever_the_values_no_text_touches_another_or_leaves_the_figure(hard_figures):
+    for figure in hard_figures:
+        boxes = boxes_of(figure)
+        assert not touching(boxes), figure.alt
+        edge = figure.bbox.padded(3)  # the picture is cut with a margin wider than that
+        assert all(edge.contains(*corner) for box in boxes for corner in box.corners()), figure.alt
+
+
+def test_on_a_phone_every_text_of_a_figure_is_at_least_7_points_high(every_figure):
+    for figure in every_figure:
+        _, about = figure.for_notebook()
+        scale = min(1, 360 / about["width"])  # CSS pixels; a point is 4/3 of one
+        for text in figure.findobj(mpl.text.Text):
+            if text.get_text() and text.get_visible():
+                points = text.get_fontsize() * figure.dpi / 72 * scale * 3 / 4
+                assert points >= 7, text.get_text()
+
+
 def arrows_of(figure):
     """Where each arrow of the network stands."""
     notes = figure.findobj(mpl.text.Annotation)
@@ -212,7 +254,7 @@ def test_the_network_is_a_box_for_every_step_and_a_shape_at_every_arrow():
 
 def test_nothing_in_the_network_overlaps():
     figure = plotting.plot_network(STAGES)
-    assert figure.get_size_inches()[0] == 8
+    assert figure.get_size_inches()[0] == plotting.WIDTH
     assert not touching(boxes_of(figure))
     steps = [patch.get_window_extent() for patch in figure.axes[0].patches]
     assert not touching(steps + arrows_of(figure))

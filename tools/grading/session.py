@@ -10,6 +10,7 @@ import re
 import resource
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,7 @@ from tools.grading.probes import (
 )
 from tools.grading.results import save_report
 from tools.grading.rubric import Arrays, Rubric, Step, Verdict, load_rubric
-from tools.grading.sandbox import new_folder, remove
+from tools.grading.sandbox import kill_tree, new_folder, remove
 from tools.grading.submission import SubmissionError, read_submission
 from tools.grading.text import one_line
 from utils.definitions import load_definitions
@@ -114,6 +115,7 @@ def main(path: Path, name: str, settings: Settings, report: Path, sender: Connec
 def _isolate() -> None:
     """A group of its own, limits, no terminal, and pytest without anybody's plugins."""
     os.setsid()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for limit, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CORE, 0)):
         resource.setrlimit(limit, (most, most))
@@ -121,6 +123,13 @@ def _isolate() -> None:
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+
+
+def _end_with(parent: int) -> None:
+    """Leave nothing running when the process is gone that started this one."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    kill_tree(os.getpid())
 
 
 def run_notebook(notebook: NotebookNode, rubric: Rubric, settings: Settings, seed: int) -> Run:
@@ -219,6 +228,7 @@ class _Grader:
         if notebook.kernel.is_alive() or self.revivals == MAX_REVIVALS:
             return
         self.revivals += 1
+        notebook.kernel.stop()
         notebook.kernel = self.new_kernel()
         for source in self.passed:
             try:

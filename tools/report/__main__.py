@@ -1,36 +1,37 @@
-"""Turn an executed notebook into the HTML report: `python -m tools.report NOTEBOOK [-o FILE]`."""
+"""Turn an executed notebook into a report: `python -m tools.report NOTEBOOK [-o FILE]`.
 
-import argparse
+The work is done in a process of its own, with limited time and memory: a notebook can hold what
+takes a parser minutes, or ends it.
+"""
+
+import subprocess
 import sys
-from pathlib import Path
 
-from tools.report.exporter import ReportError
-from tools.report.write import write_report
+SECONDS = 120
+MEMORY = 4 * 2**30  # bytes, where the system can limit them
+
+
+def limit_memory(limit: int) -> None:
+    """Limit the bytes of data that this process, and each that it starts, can have."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tools.report", description=__doc__)
-    parser.add_argument("notebook", type=Path, help="an executed notebook")
-    parser.add_argument("-o", "--output", type=Path, help="default: beside the notebook, .html")
-    parser.add_argument("--hide-code", action="store_true", help="only the text and the outputs")
-    parser.add_argument(
-        "--allow-errors",
-        action="store_true",
-        help="also report a notebook with failed or unexecuted cells, and list them",
-    )
-    arguments = parser.parse_args()
-    target = arguments.output or arguments.notebook.with_suffix(".html")
+    """Run the command of `tools.report.write`, and end with its status or with a sentence."""
+    command = f"from tools.report import __main__, write; __main__.limit_memory({MEMORY}); "
+    command += "write.main()"
     try:
-        accuracy = write_report(
-            arguments.notebook,
-            target,
-            hide_code=arguments.hide_code,
-            allow_errors=arguments.allow_errors,
-        )
-    except ReportError as error:
-        sys.exit(f"error: {error}")
-    print(f"wrote {target}")
-    print(accuracy or "test accuracy: not printed")
+        done = subprocess.run([sys.executable, "-c", command, *sys.argv[1:]], timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        sys.exit(f"error: No report after {SECONDS} s: the notebook is too large or too nested.")
+    if done.returncode not in (0, 1, 2):  # it has then said nothing itself
+        sys.exit("error: No report: the notebook is too large or too nested.")
+    if done.returncode:
+        sys.exit(done.returncode)
 
 
 if __name__ == "__main__":

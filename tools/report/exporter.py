@@ -6,44 +6,38 @@ nbconvert finds the exporter by its entry point: `jupyter nbconvert --to report 
 import re
 from collections.abc import Callable, Iterator
 from copy import copy
-from html import escape, unescape
+from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-import bleach
-from bleach.css_sanitizer import CSSSanitizer
+from tools.report.formulas import font_face, set_formulas
+from tools.report.sanitise import complete_svg, is_whole, left_out, sanitise, shows_anything
+
 from bs4 import BeautifulSoup, Tag
 from jinja2 import pass_context
 from jinja2.runtime import Context
-from math_core import LatexError, LatexToMathML
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+from nbconvert.filters.markdown_mistune import (
+    IPythonRenderer,
+    MarkdownWithMath,
+    MathInlineParser,
+)
 from nbconvert.preprocessors import Preprocessor
 from nbconvert.utils.exceptions import ConversionException
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
-from traitlets import Bool, default
+from traitlets import Bool, Unicode, default
 from traitlets.config import Config
 
 # Pygments' styles whose colours all reach a contrast of 4.5 on the code's background.
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
 
-# What a notebook's own HTML may bring along: other elements go, and some with their text.
-KEPT = {
-    *("a", "abbr", "b", "code", "del", "em", "i", "ins", "kbd", "mark", "q", "s", "samp", "small"),
-    *("span", "strong", "sub", "sup", "u", "var", "br", "hr", "img", "p", "pre", "div", "section"),
-    *("h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "dl", "dt", "dd", "blockquote"),
-    *("figure", "figcaption", "details", "summary"),
-    *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
-}
-DROPPED = ["script", "style", "template", "iframe", "object", "embed", "audio", "video", "title"]
-KEPT_ATTRIBUTES = {
-    *("class", "href", "id", "title", "open", "start", "src", "alt", "width", "height"),
-    *("style", "colspan", "rowspan", "scope"),
-}
-# Alignment is the one style that Markdown's tables need.
-KEPT_STYLES = CSSSanitizer(allowed_css_properties=["text-align"])
+LONG = 40  # lines: an output of more may scroll by itself
+
+# The kinds of output that the page can show, the best first.
+PICTURES = ["image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp"]
+KINDS = ["text/html", "text/markdown", "text/latex", *PICTURES, "text/plain"]
 
 
 class ReportError(ConversionException):
@@ -77,8 +71,51 @@ def _problem(cell: NotebookNode) -> str:
     return "" if cell.execution_count else "was not run"
 
 
+class ChooseOutputs(Preprocessor):
+    """Keep of each output the one kind that is shown, and name what that cannot replace."""
+
+    def preprocess_cell(
+        self, cell: NotebookNode, resources: dict[str, Any], index: int
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        """Choose for each output of the cell."""
+        for output in cell.get("outputs", []):
+            if output.output_type in ("display_data", "execute_result"):
+                _choose(output)
+        return cell, resources
+
+
+def _choose(output: NotebookNode) -> None:
+    data, missing = output.data, []
+    if "text/html" in data:
+        html = data["text/html"] = sanitise(data["text/html"])
+        in_picture = not is_whole(html) and any(kind in data for kind in PICTURES)
+        if in_picture or not shows_anything(html):
+            del data["text/html"]
+            missing = re.findall(r"\[left out: (.*?)\]", html)
+    kind = next((kind for kind in KINDS if kind in data), None)
+    if kind in (None, "text/plain", *PICTURES):  # the others can say all that there is
+        missing += [other for other in data if other not in KINDS]
+    output.metadata.left_out = left_out(*missing) if missing else ""
+    if kind == "image/svg+xml":
+        data[kind] = complete_svg(data[kind])
+    if kind in PICTURES:
+        words = data.get("text/plain", "").strip().strip("<>")[:200]
+        about = output.metadata.setdefault(kind, {})
+        about["alt"] = about.get("alt") or words or "Picture without a description"
+    output.data = {kind: data[kind]} if kind else {}
+
+
+class MathParser(MathInlineParser):
+    """Lets a formula within a line hold text with formulas in it."""
+
+    SPECIFICATION = MathInlineParser.SPECIFICATION | {
+        "inline_math_tex": r"(?<![$\\])\$(?P<math_inline_tex>"
+        r"(?>\\(?:text|mbox|hbox)\{[^{}]*\}|(?s:.))+?)(?<![$\\])\$"
+    }
+
+
 class MathRenderer(IPythonRenderer):
-    """Marks formulas in the HTML that comes from Markdown, for `_set_formulas`."""
+    """Marks formulas in the HTML that comes from Markdown, for `set_formulas`."""
 
     def inline_math(self, body: str) -> str:
         return f'<span class="formula">{self.escape_html(body)}</span>'
@@ -90,6 +127,19 @@ class MathRenderer(IPythonRenderer):
         # nbconvert would look for pictures in each tag alone, and close it at once.
         return super().inline_html(html) if html.startswith("<img") else html
 
+    def _embed_image_or_attachment(self, src: str) -> str:
+        return self._src_to_base64(src) or src
+
+    def _src_to_base64(self, src: str) -> str | None:
+        """Embed attachments in HTML too; nbconvert does so in Markdown's own pictures alone."""
+        if src.startswith("attachment:"):
+            attached = self.attachments.get(unquote(src.removeprefix("attachment:")), {})
+            return next((f"data:{kind};base64,{data}" for kind, data in attached.items()), None)
+        try:
+            return super()._src_to_base64(src)
+        except (OSError, ValueError):  # a folder, or no name for a file
+            return None
+
     def latex_environment(self, name: str, body: str) -> str:
         return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
@@ -98,13 +148,15 @@ class ReportExporter(HTMLExporter):
     """An accessible page in one file, from the template in `tools/report/templates/report`.
 
     Two tags fill the head of the page: the table that a cell tagged `facts` shows, and the
-    line that the cell tagged `final-accuracy` prints. Cells tagged `check` come folded.
+    line that the cell tagged `final-accuracy` prints. The code of cells tagged `hide-input`,
+    `facts` or `check` comes folded, as does what JupyterLab hides.
     """
 
     export_from_notebook = "Report"
     allow_errors = Bool(
         False, help="Also report a notebook with failed or unexecuted cells, and list them."
     ).tag(config=True)
+    head = Unicode(help="Markdown of the grader's, set apart above all that the notebook says.")
 
     @default("template_name")
     def _template_name_default(self) -> str:
@@ -117,10 +169,8 @@ class ReportExporter(HTMLExporter):
     @property
     def default_config(self) -> Config:
         """The defaults of nbconvert for HTML, without what needs a script."""
-        kinds = ["text/html", "text/markdown", "text/latex"]
-        kinds += ["image/svg+xml", "image/png", "image/jpeg", "text/plain"]
         config = super().default_config.copy()
-        config.NbConvertBase.display_data_priority = kinds
+        config.NbConvertBase.display_data_priority = KINDS
         config.HTMLExporter.embed_images = True
         config.CoalesceStreamsPreprocessor.enabled = True
         return config
@@ -128,6 +178,7 @@ class ReportExporter(HTMLExporter):
     def _init_preprocessors(self) -> None:
         super()._init_preprocessors()
         self.register_preprocessor(FindProblems, enabled=True)
+        self.register_preprocessor(ChooseOutputs, enabled=True)
 
     def default_filters(self) -> Iterator[tuple[str, Callable]]:
         """Those of nbconvert for HTML, and `sanitise` for HTML that a notebook shows."""
@@ -136,7 +187,7 @@ class ReportExporter(HTMLExporter):
 
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
-        """Turn Markdown into clean HTML with its formulas marked, for `_set_formulas`."""
+        """Turn Markdown into clean HTML with its formulas marked, for `set_formulas`."""
         renderer = MathRenderer(
             escape=False,
             attachments=context.get("cell", {}).get("attachments", {}),
@@ -144,10 +195,11 @@ class ReportExporter(HTMLExporter):
             path=context.get("resources", {}).get("metadata", {}).get("path", ""),
             exclude_anchor_links=True,
         )
-        return sanitise(MarkdownWithMath(renderer=renderer).render(source))
+        return sanitise(MarkdownWithMath(renderer, inline=MathParser()).render(source))
 
     def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
         resources = super()._init_resources(resources)
+        resources["head"] = self.head
         light, dark = (HtmlFormatter(style=style) for style in (LIGHT_CODE, DARK_CODE))
         resources["highlight_css"] = (
             f"{light.get_style_defs('.highlight')}\n"
@@ -164,72 +216,22 @@ class ReportExporter(HTMLExporter):
         Raises:
             ReportError: if a cell failed or was not run, unless `allow_errors`.
         """
+        # The state of widgets is of use to scripts alone, and nbconvert trips over a broken one.
+        metadata = {name: value for name, value in nb.metadata.items() if name != "widgets"}
+        nb = NotebookNode(nb | {"metadata": NotebookNode(metadata)})
         html, resources = super().from_notebook_node(nb, resources, **kw)
         page = BeautifulSoup(html, "html.parser")
-        _set_formulas(page)
+        set_formulas(page)
         _label_tables(page)
-        for code in page.select(".highlight pre, .text pre"):
-            code["tabindex"] = "0"  # a keyboard can then scroll it
-        for figure in page.select("figure"):
-            # Without a script: a box to tick, shown where the screen is narrower than a figure.
-            box = '<label class="full-size"><input type="checkbox"> Full size</label>'
-            figure.append(BeautifulSoup(box, "html.parser"))
+        for text in page.select("pre"):
+            if text.find_parent(class_="output") is None or text.get_text().count("\n") > LONG:
+                text["tabindex"] = "0"  # a keyboard can then scroll it
+        for part in page.select("pre span[style]"):
+            del part["style"]  # a terminal's colour of thousands, which nobody has checked
         _fill_head(page, resources["problems"])
         _order_headings(page)
+        page.head.append(page.new_tag("style", string=font_face(page)))
         return str(page), resources
-
-
-def sanitise(html: str) -> str:
-    """HTML of a notebook's own without what runs, loads, or ends more than it began."""
-    content = BeautifulSoup(html, "html.parser")
-    for element in content.find_all(DROPPED):
-        element.decompose()
-    html = bleach.clean(
-        str(content),
-        tags=KEPT,
-        attributes=_may_stay,
-        protocols=["http", "https", "mailto", "data"],
-        strip=True,
-        css_sanitizer=KEPT_STYLES,
-    )
-    content = BeautifulSoup(html, "html.parser")
-    for picture in content.find_all("img"):
-        if not picture.get("src", "").startswith("data:image/"):
-            picture.replace_with(f"[picture not embedded: {picture.get('src', '')}]")
-    return str(content)
-
-
-def _may_stay(element: str, attribute: str, value: str) -> bool:
-    if attribute == "href":  # `data:` is for pictures, not for links
-        return re.match(r"(?i)https?:|mailto:|#|[^:]*$", unescape(value).strip()) is not None
-    return attribute in KEPT_ATTRIBUTES
-
-
-def _set_formulas(page: BeautifulSoup) -> None:
-    """Turn the formulas that `MathRenderer` marked into MathML."""
-    for formula in page.main.select("span.formula"):
-        latex, display = formula.get_text(), "display" in formula["class"]
-        try:
-            # Browsers break no formula, but those set apart by wide spaces may wrap.
-            parts = [_mathml(part, display) for part in re.split(r"(?:\\qquad\s*)+", latex)]
-        except LatexError:
-            try:
-                parts = [_mathml(latex, display)]
-            except LatexError:  # a command that is none: show what was written
-                formula.name = "code"
-                continue
-        formula.clear()
-        formula.extend(parts)
-        if display:
-            formula["tabindex"] = "0"
-        else:
-            formula.unwrap()
-
-
-def _mathml(latex: str, display: bool) -> BeautifulSoup:
-    converter = LatexToMathML(fancy_error=False)
-    mathml = converter.convert_with_local_state(latex, displaystyle=display)
-    return BeautifulSoup(mathml, "html.parser")
 
 
 def _label_tables(page: BeautifulSoup) -> None:
@@ -257,6 +259,8 @@ def _fill_head(page: BeautifulSoup, problems: dict[int, str]) -> None:
     for name in page.select(".celltag_facts .output tbody th"):
         values = [cell.decode_contents() for cell in name.find_next_siblings()]
         _add_fact(page, facts, name.get_text(), " ".join(values))
+    for table in page.select(".celltag_facts .output .table"):
+        table.decompose()  # once is enough
     for printed in page.select(".celltag_final-accuracy .output pre"):
         name, _, value = printed.get_text().strip().partition(": ")
         _add_fact(page, facts, name, f"<strong>{escape(value)}</strong>")

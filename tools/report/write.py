@@ -1,12 +1,17 @@
-"""Write a notebook's report into a file."""
+"""Write a notebook's report into a file.
 
+`python -m tools.report.write` does so in this process; `python -m tools.report` guards it.
+"""
+
+import argparse
+import sys
 from pathlib import Path
 
 from tools.files import write_whole
 from tools.report.exporter import ReportError, ReportExporter
+from tools.report.pdf import print_page
 
 import nbformat
-from nbconvert.filters.markdown_mistune import InvalidNotebook
 from nbformat import NotebookNode
 
 
@@ -21,46 +26,56 @@ def read_notebook(path: Path) -> NotebookNode:
         nbformat.validate(notebook)
     except OSError as error:
         raise ReportError(f"Cannot read {path}: {error.strerror}.") from error
+    except MemoryError:
+        raise ReportError(f"{path} is too large.") from None
     except Exception as error:  # nbformat raises many kinds for the many ways to be no notebook
         raise ReportError(f"{path} is not a Jupyter notebook.") from error
     return notebook
 
 
-def final_accuracy(notebook: NotebookNode) -> str:
+def final_accuracy(notebook: NotebookNode) -> str | None:
     """What the cell tagged `final-accuracy` printed, for example
-    `test accuracy: NN.NN % (Fashion-MNIST)`.
+    `test accuracy: NN.NN % (Fashion-MNIST)`; None for a notebook without such a cell.
 
     Raises:
-        ReportError: if there is no such cell or it printed nothing.
+        ReportError: if it printed nothing.
     """
-    for cell in notebook.cells:
-        if "final-accuracy" in cell.metadata.get("tags", []):
-            printed = "".join(o.text for o in cell.outputs if o.get("name") == "stdout").strip()
-            if printed:
-                return printed
-    raise ReportError("No cell tagged final-accuracy printed the test accuracy.")
+    tagged = [c for c in notebook.cells if "final-accuracy" in c.metadata.get("tags", [])]
+    outputs = [output for cell in tagged for output in cell.get("outputs", [])]
+    printed = "".join(one.text for one in outputs if one.get("name") == "stdout").strip()
+    if tagged and not printed:
+        raise ReportError("No cell tagged final-accuracy printed the test accuracy.")
+    return printed or None
 
 
 def write_report(
-    source: Path, target: Path, *, hide_code: bool = False, allow_errors: bool = False
+    source: Path,
+    target: Path,
+    *,
+    hide_code: bool = False,
+    allow_errors: bool = False,
+    head: str = "",
 ) -> str | None:
-    """Write the report and return the line with the final accuracy.
+    """Write the report and return the line with the final accuracy, None if there is none.
 
     The page is written beside `target` and then moved into place, so an existing report
     stays whole whatever happens.
 
     Args:
         source: an executed notebook.
-        target: the HTML file; its folder is made if need be.
+        target: the HTML file or, if its name ends in `.pdf`, the PDF; its folder is made if
+            need be.
         hide_code: leave the code out and keep the text and the outputs.
         allow_errors: also report a notebook with failed or unexecuted cells: the report lists
-            them at its head. None is returned where no accuracy was printed.
+            them at its head.
+        head: Markdown of the grader's, which a box above the notebook marks as such. Nothing in
+            a notebook can look like that box. Escape what it takes from the notebook.
 
     Raises:
         ReportError: if the notebook cannot become a report, or the file cannot be written.
     """
     notebook = read_notebook(source)
-    exporter = ReportExporter(exclude_input=hide_code, allow_errors=allow_errors)
+    exporter = ReportExporter(exclude_input=hide_code, allow_errors=allow_errors, head=head)
     # The name stands in for a title; the path is where embedded pictures lie.
     names = {"name": source.stem, "path": str(source.parent)}
     try:
@@ -70,10 +85,52 @@ def write_report(
         if not allow_errors:
             raise ReportError(f"{source}: {error}") from None
         accuracy = None
-    except InvalidNotebook as error:  # for example a picture that is not attached
-        raise ReportError(f"{source}: {error}.") from error
+    except Exception as error:  # a notebook may hold anything, and nbconvert expects less
+        reason = f"{type(error).__name__}: {error}".strip(": ")
+        raise ReportError(f"{source} cannot become a report ({reason}).") from error
     try:
+        if target.suffix.lower() == ".pdf":
+            page = print_page(page, target.parent)
         write_whole(target, page)
     except OSError as error:
         raise ReportError(f"Cannot write {target}: {error.strerror}.") from error
     return accuracy
+
+
+def main() -> None:
+    """The command of `tools.report`, in this process."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.report",
+        description="Turn an executed notebook into a report.",
+    )
+    parser.add_argument("notebook", type=Path, help="an executed notebook")
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        help="default: beside the notebook, .html; .pdf prints it (needs Chromium or Chrome)",
+    )
+    parser.add_argument("--hide-code", action="store_true", help="only the text and the outputs")
+    parser.add_argument(
+        "--allow-errors",
+        action="store_true",
+        help="also report a notebook with failed or unexecuted cells, and list them",
+    )
+    arguments = parser.parse_args()
+    target = arguments.output or arguments.notebook.with_suffix(".html")
+    try:
+        accuracy = write_report(
+            arguments.notebook,
+            target,
+            hide_code=arguments.hide_code,
+            allow_errors=arguments.allow_errors,
+        )
+    except ReportError as error:
+        sys.exit(f"error: {error}")
+    print(f"wrote {target}")
+    if accuracy:
+        print(accuracy)
+
+
+if __name__ == "__main__":
+    main()

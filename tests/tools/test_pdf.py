@@ -1,0 +1,105 @@
+"""The report as a PDF: what a reader of paper, or a screen reader, gets."""
+
+import shutil
+
+from tools.report import pdf
+from tools.report.write import ReportError, write_report
+
+import nbformat
+import pytest
+from foreign import PNG, code, notebook, shown
+from pypdf import PdfReader
+from pypdf.generic import IndirectObject
+
+pytestmark = pytest.mark.slow
+needs_browser = pytest.mark.skipif(
+    not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium: apt-get install chromium"
+)
+ROWS = 150
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory):
+    """The PDF of a notebook of several pages: figures, a long table, a formula, folded code."""
+    folder = tmp_path_factory.mktemp("pdf")
+    rows = "\n".join(f"| begin{n} {'word ' * 25} end{n} | {n} |" for n in range(ROWS))
+    cells = [
+        "# The title\n\nA paragraph.\n\n## First\n\n$$\\alpha_1 + \\beta^2 = \\gamma$$",
+        *(code(f"figure{n}", shown(image_png=PNG)) for n in range(8)),
+        f"## Second\n\n### Below it\n\n| row | n |\n|:--|--:|\n{rows}",
+        code("folded = 'not lost'", tags=["hide-input"]),
+    ]
+    nbformat.write(notebook(*cells), folder / "n.ipynb")
+    write_report(folder / "n.ipynb", folder / "report.pdf")
+    assert [one.name for one in sorted(folder.iterdir())] == ["n.ipynb", "report.pdf"]
+    return PdfReader(folder / "report.pdf")
+
+
+@needs_browser
+def test_every_page_has_its_number(printed):
+    texts = [page.extract_text() for page in printed.pages]
+    assert len(texts) > 4
+    for number, text in enumerate(texts, start=1):
+        assert f"{number} / {len(texts)}" in text
+
+
+@needs_browser
+def test_the_headings_are_bookmarks(printed):
+    def titles(entries):
+        return [titles(one) if isinstance(one, list) else one.title for one in entries]
+
+    assert titles(printed.outline) == ["The title", ["First", "Second", ["Below it"]]]
+
+
+@needs_browser
+def test_it_is_tagged_and_says_its_language(printed):
+    root = printed.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"]
+    assert root["/Lang"] == "en"
+    kinds, waiting = set(), [root["/StructTreeRoot"]]
+    while waiting:
+        node = waiting.pop()
+        node = node.get_object() if isinstance(node, IndirectObject) else node
+        if isinstance(node, list):
+            waiting += node
+        elif isinstance(node, dict):
+            kinds.add(node.get("/S"))
+            waiting.append(node.get("/K"))
+    assert {"/H1", "/H2", "/H3", "/P", "/Table", "/TR", "/TH", "/Figure"} <= kinds
+
+
+@needs_browser
+def test_no_figure_and_no_row_of_a_table_is_cut(printed):
+    pictures = 0
+    for page in printed.pages:
+        width, height = page.mediabox[2:]
+
+        def look(operator, _, matrix, __, width=width, height=height):
+            nonlocal pictures
+            if operator == b"Do":
+                x, y = matrix[4:]
+                assert 0 <= x < x + matrix[0] <= width
+                low, high = sorted([y, y + matrix[3]])
+                assert 0 <= low < high <= height
+                pictures += 1
+
+        words = page.extract_text(visitor_operand_before=look).split()
+        assert {w[5:] for w in words if w.startswith("begin")} == {
+            w[3:] for w in words if w.startswith("end")
+        }
+    assert pictures == 8
+
+
+@needs_browser
+def test_formulas_and_folded_code_can_be_selected(printed):
+    text = "".join(page.extract_text() for page in printed.pages)
+    assert "\N{MATHEMATICAL ITALIC SMALL ALPHA}" in text
+    assert "not lost" in text
+
+
+def test_without_a_browser_one_sentence_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(pdf, "BROWSERS", ("no-such-browser",))
+    nbformat.write(notebook("text"), tmp_path / "n.ipynb")
+    with pytest.raises(ReportError, match=r"^A PDF needs Chromium, Chrome or Edge: install one"):
+        write_report(tmp_path / "n.ipynb", tmp_path / "n.pdf")
+    assert [one.name for one in tmp_path.iterdir()] == ["n.ipynb"]

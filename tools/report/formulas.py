@@ -1,0 +1,162 @@
+"""Set LaTeX formulas as MathML, with the glyphs that they need."""
+
+import base64
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from unicodedata import normalize
+
+from bs4 import BeautifulSoup, Tag
+from fontTools.subset import Options, Subsetter
+from fontTools.ttLib import TTFont
+from math_core import LatexToMathML
+
+FONT = Path(__file__).with_name("font") / "stix-two-math.woff"
+# Browsers slant a letter that stands alone by drawing one of these instead.
+SLANTED = ["\N{PLANCK CONSTANT}", *map(chr, range(0x1D434, 0x1D468))]  # Latin
+SLANTED += map(chr, range(0x1D6E2, 0x1D71C))  # Greek
+
+# math-core overflows its stack somewhat above a thousand levels.
+MAX_DEPTH, MAX_LENGTH = 100, 20_000
+WIDE = 20  # characters: a formula within a line that a phone may be too narrow for
+
+# What LaTeX or MathJax know and math-core does not, said in words that it knows.
+SIZES = ("tiny", "scriptsize", "footnotesize", "small", "normalsize")
+SIZES += ("large", "Large", "LARGE", "huge", "Huge")
+MACROS = dict.fromkeys(SIZES, "") | {
+    "cr": r"\\",
+    "ensuremath": "#1",
+    "hdots": r"\ldots",
+    "href": "#2",
+    "mathbbm": r"\mathbb{#1}",
+    "mathds": r"\mathbb{#1}",
+    "ref": r"\eqref{#1}",
+    "substack": r"\begin{subarray}{c}#1\end{subarray}",
+}
+NUMBERED = r"\\begin\{(?:equation|align|gather|multline)"
+BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
+
+
+def _as_text(match: re.Match) -> str:
+    r"""`\text{if $x$ is}` as `\text{if }x\text{ is}`."""
+    parts = re.split(r"(?<!\\)\$(.*?)(?<!\\)\$", match[2])
+    words = [re.sub(r"(?<!\\)_", r"\\_", part) for part in parts[::2]]
+    parts[::2] = [rf"\text{{{part}}}" if part else "" for part in words]
+    return "".join(parts)
+
+
+def _as_definition(match: re.Match) -> str:
+    r"""`\newcommand{\name}[2]` as `\def\name#1#2`, which may also replace a known command."""
+    arguments = "".join(f"#{i + 1}" for i in range(int(match[2] or 0)))
+    return rf"\def\{match[1]}{arguments}"
+
+
+def _as_align(match: re.Match) -> str:
+    r"""The rows `a &=& b` of `eqnarray` as `a &= b`."""
+    rows, star = re.sub("&([^&]*)&", r"&\1", match[2]), match[1]
+    return rf"\begin{{align{star}}}{rows}\end{{align{star}}}"
+
+
+REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
+    (r"\\(?:vspace|require)\*?\{[^{}]*\}", ""),
+    (r"\\(text|mbox|hbox)\s*" + BRACED, _as_text),
+    (r"\\DeclareMathOperator(\*?)\s*\{?\\(\w+)\}?\s*" + BRACED, r"\\def\\\2{\\operatorname\1{\3}}"),
+    (r"\\(?:re)?newcommand\*?\s*\{?\\([A-Za-z]+)\}?\s*(?:\[(\d)\])?", _as_definition),
+    (r"(?s)\\begin\{eqnarray(\*?)\}(.*?)\\end\{eqnarray\1\}", _as_align),
+    (r"\\begin\{alignat(\*?)\}\s*\{\d+\}", r"\\begin{align\1}"),
+    (r"\\(begin|end)\{(?:alignat|flalign)(\*?)\}", r"\\\1{align\2}"),
+    (r"\\(begin|end)\{split\}", r"\\\1{aligned}"),
+    (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
+]
+
+
+def set_formulas(page: BeautifulSoup) -> None:
+    """Turn every `span.formula`, whose text is LaTeX, into MathML.
+
+    Macros and the numbers of equations hold for the whole page. What cannot be set stays as it
+    was written, in a box that says so.
+    """
+    formulas = page.select("span.formula")
+    snippets = [(_known(one.get_text()), "display" in one["class"]) for one in formulas]
+    converter = LatexToMathML(
+        macros=MACROS, fancy_error=False, continue_on_error=True, global_group=True
+    )
+    for formula, mathml in zip(formulas, converter.convert_all(snippets), strict=True):
+        math = BeautifulSoup(mathml, "html.parser").math
+        if math is None:
+            formula["class"] = "latex"
+            formula.string.wrap(page.new_tag("code"))
+            formula.insert(0, "LaTeX, not set: ")
+            continue
+        if math.a and math.a.get_text() == math.get_text():  # a reference, and no formula
+            formula.replace_with(math.a)
+            continue
+        for link in math.find_all("a"):  # may not stand within a formula
+            link.unwrap()
+        if "display" in formula["class"] or len(math.get_text()) > WIDE:
+            formula.clear()
+            formula.extend(_parts(page, math))
+            formula["tabindex"] = "0"  # a keyboard can then scroll it
+        else:
+            formula.replace_with(math)
+
+
+def _known(latex: str) -> str:
+    """The formula in the LaTeX of math-core; one that is too much for it as an unknown command."""
+    if len(latex) > MAX_LENGTH or _depth(latex) > MAX_DEPTH:
+        return r"\toomuch"
+    for pattern, replacement in REWRITTEN:
+        latex = re.sub(pattern, replacement, latex)
+    if not re.search(NUMBERED, latex):  # which alone may have a tag or a label
+        latex = re.sub(r"\\label\{[^{}]*\}", "", latex)
+        if r"\tag" in latex:
+            latex = rf"\begin{{equation}}{latex}\end{{equation}}"
+    return latex
+
+
+def _depth(latex: str) -> int:
+    """How deep groups, and commands that take the next one as their argument, are nested."""
+    depth = deepest = row = 0
+    for opening, closing, command in re.findall(
+        r"(\{|\\left\b|\\begin\b)|(\}|\\right\b|\\end\b)|(\\[A-Za-z]+\s*)|.", latex, re.DOTALL
+    ):
+        depth += bool(opening) - bool(closing)
+        row = row + 1 if command else 0
+        deepest = max(deepest, depth, row)
+    return deepest
+
+
+def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
+    """The formula, cut at wide spaces: browsers break no formula, but several may wrap."""
+    parts = [page.new_tag("math", attrs=math.attrs)]
+    for child in list(math.children):
+        if child.name == "mspace" and child.get("width") == "2em":
+            parts.append(page.new_tag("math", attrs=math.attrs))
+        else:
+            parts[-1].append(child)
+    return [part for part in parts if part.contents]
+
+
+def font_face(page: BeautifulSoup) -> str:
+    """The CSS that embeds the glyphs of STIX Two Math for the page's formulas; empty without any.
+
+    Without a font that has a MATH table browsers put indices on the baseline.
+    """
+    shown = set("".join(math.get_text() for math in page.find_all("math")))
+    if not shown:
+        return ""
+    plain = {normalize("NFKC", character) for character in shown}
+    shown.add("\N{SQUARE ROOT}")  # browsers draw it themselves
+    shown.update(one for one in SLANTED if normalize("NFKC", one) in plain)
+    font = TTFont(FONT)
+    subsetter = Subsetter(Options(layout_features=["ssty"], name_IDs=[0, 13, 14]))
+    subsetter.populate(text="".join(shown))
+    subsetter.subset(font)
+    file = io.BytesIO()
+    font.save(file)
+    data = base64.b64encode(file.getvalue()).decode()
+    return (
+        '@font-face { font-family: "Formulas"; '
+        f'src: url("data:font/woff;base64,{data}") format("woff"); }}'
+    )
