@@ -7,7 +7,7 @@ which belong together.
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from itertools import product
 from typing import Any
@@ -19,8 +19,9 @@ from tools.grading.networks import (
     match_parameters,
     probe_network,
     squeezed,
+    used_parameters,
 )
-from tools.grading.rubric import Arrays, Step, Verdict, difference_between
+from tools.grading.rubric import Arrays, Reply, Step, Verdict, difference_between
 from utils.data import BatchLoader, load_fashion_mnist
 from utils.definitions import NOTEBOOKS, load_definitions
 
@@ -32,6 +33,7 @@ NOTEBOOK = NOTEBOOKS / "fashion_mnist.ipynb"
 PATCH_SIZES = [1, 2, 4, 7, 14, 28]
 BATCH = 512
 GOAL = 0.8  # of the test images
+LEARNED = 0.5  # a network below has no final accuracy
 NEAR = 5e-4  # of the test images may be decided otherwise by another processor
 
 
@@ -61,6 +63,8 @@ def ask_load(
     names: dict[str, Any], grey: np.ndarray, weights: np.ndarray, marks: np.ndarray
 ) -> dict[str, Any]:
     """For both loaders: the size of every batch, and a number for every image and its label."""
+    import math
+
     import torch
 
     answer = {name: names[name] for name in ("train_counts", "test_counts")}
@@ -72,13 +76,15 @@ def ask_load(
             off = max(off, (levels - levels.round()).abs().max().item())
             fingerprints.append(levels.round() @ weights + marks[labels.cpu()])
             sizes.append(len(images))
+            off = off if 0 <= labels.min() <= labels.max() < 10 else math.inf
         answer |= {f"{loader}: sizes": sizes, f"{loader}: off": off}
         answer[f"{loader}: fingerprints"] = torch.cat(fingerprints)
     return answer
 
 
-def judge_load(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -> Verdict:
-    weights, marks = torch.tensor(inputs["weights"]), torch.tensor(inputs["marks"])
+def judge_load(reply: Reply, replies: dict[str, Reply]) -> Verdict:
+    weights, marks = (torch.tensor(reply.inputs[name]) for name in ("weights", "marks"))
+    answer = reply.answer
     for name, data in zip(("train", "test"), load_data(), strict=True):
         sizes, loader = answer[f"{name}_data: sizes"], f"`{name}_data`"
         if sizes.sum() != data.num_images:
@@ -89,7 +95,8 @@ def judge_load(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -
         if not answer[f"{name}_data: off"] < 0.25:  # of a grey level
             return Verdict(
                 f"{loader}: pixels times the standard deviation of the training pixels plus their "
-                "mean are no grey levels, so they are not normalised with these two"
+                "mean are no grey levels, so they are not normalised with these two; or labels are "
+                "not 0 to 9"
             )
         own = data.images.double().flatten(1) @ weights + marks[data.labels]
         given = answer[f"{name}_data: fingerprints"]
@@ -106,7 +113,7 @@ def judge_load(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -
 
 def draw_images(random: np.random.Generator) -> Arrays:
     images = random.standard_normal((3, 28, 28), dtype=np.float32)
-    return {"images": images, "patch_sizes": np.array([2, 4, 7, 14])}
+    return {"images": images, "patch_sizes": np.array(PATCH_SIZES)}
 
 
 def ask_patchify(
@@ -121,20 +128,7 @@ def ask_patchify(
 # 3 Backbone and classifier
 
 
-def find_layouts(names: dict[str, Any]) -> dict[str, Any]:
-    """In which order `patchify` reads the pixels, for every patch size that it takes."""
-    import torch
-
-    pixels, layouts = torch.arange(784.0).reshape(1, 28, 28), {}
-    for size in (1, 2, 4, 7, 14, 28):
-        try:
-            layouts[f"layout {size}"] = names["patchify"](pixels, size).flatten()
-        except Exception:  # step 2 says what is wrong there
-            continue
-    return layouts
-
-
-NETWORK_HELPERS = (flat_shape, chosen_numbers, probe_network, find_layouts)
+NETWORK_HELPERS = (flat_shape, chosen_numbers, probe_network)
 
 
 def draw_sizes(random: np.random.Generator) -> Arrays:
@@ -142,7 +136,9 @@ def draw_sizes(random: np.random.Generator) -> Arrays:
         dim, token_hidden, channel_hidden, classes = random.permutation(range(5, 14))[:4]
         return [patch_size, dim, token_hidden, channel_hidden, depth, classes]
 
-    return {"sizes": np.array([sizes(14, 1), sizes(7, 2)])} | draw_numbers(random)
+    depth = int(random.integers(3, 6))
+    rows = [sizes(14, 1), sizes(7, 2), sizes(4, depth)]
+    return {"sizes": np.array(rows)} | draw_numbers(random)
 
 
 def draw_numbers(random: np.random.Generator) -> Arrays:
@@ -153,24 +149,25 @@ def draw_numbers(random: np.random.Generator) -> Arrays:
 def ask_network(
     names: dict[str, Any], sizes: np.ndarray, images: np.ndarray, numbers: np.ndarray
 ) -> dict[str, Any]:
-    answer = find_layouts(names)
+    answer = {}
     for row in sizes.tolist():
         probe = probe_network(names["PatchMLP"](*row), images, numbers)
         answer |= {f"{row} {name}": value for name, value in probe.items()}
     return answer
 
 
-def judge_network(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -> Verdict:
-    for row in inputs["sizes"].tolist():
-        probe = {name: answer[f"{row} {name}"] for name in ("shapes", "tied", "each", "free")}
-        match, _ = match_network(probe, row, answer, inputs)
+def judge_network(reply: Reply, replies: dict[str, Reply]) -> Verdict:
+    for row in reply.inputs["sizes"].tolist():
+        parts = ("shapes", "tied", "each", "free")
+        probe = {name: reply.answer[f"{row} {name}"] for name in parts}
+        match, _ = match_network(probe, row, reply.inputs, replies)
         if isinstance(match, str):
             return Verdict(f"PatchMLP{tuple(row)}: {match}")
     return Verdict()
 
 
 def match_network(
-    probe: Arrays, sizes: list[int], answer: Arrays, inputs: Arrays
+    probe: Arrays, sizes: list[int], inputs: Arrays, replies: dict[str, Reply]
 ) -> tuple[list[int] | str, np.ndarray | None]:
     """Match a probed network with the model answer's of these sizes, as `match_parameters` does.
 
@@ -178,7 +175,7 @@ def match_network(
     submission's own `patchify` does. Which of the two it did comes second: None, or the layout.
     """
     network, problem = model_answer().PatchMLP(*sizes), ""
-    for layout in (None, answer.get(f"layout {sizes[0]}")):
+    for layout in (None, read_layout(sizes[0], replies)):
         images = arrange(inputs["images"], sizes[0], layout)
         match = match_parameters(probe, network, images, inputs["numbers"])
         if isinstance(match, list):
@@ -187,14 +184,29 @@ def match_network(
     return problem, None
 
 
+def read_layout(patch_size: int, replies: dict[str, Reply]) -> np.ndarray | None:
+    """In which order the submission's `patchify` read the pixels of step 2; None if it did not."""
+    if "Patchify" not in replies:
+        return None
+    reply = replies["Patchify"]
+    images = reply.inputs["images"].reshape(-1, 784)
+    patches = reply.answer[f"patchify(images, {patch_size})"]
+    if patches.size != images.size:
+        return None
+    patches = patches.reshape(images.shape)
+    layout = np.empty(784, dtype=int)  # no two of the pixels are alike
+    layout[np.argsort(patches[0])] = np.argsort(images[0])
+    return layout if np.allclose(images[:, layout], patches) else None
+
+
 def arrange(images: np.ndarray, patch_size: int, layout: np.ndarray | None) -> np.ndarray:
     """Images whose patches, read in order, are those of `images` read in another layout."""
-    if layout is None or not np.array_equal(np.sort(layout), np.arange(784)):
+    if layout is None:
         return images
     pixels = torch.arange(784).reshape(1, 28, 28)
     own = model_answer().patchify(pixels, patch_size).flatten().numpy()
     arranged = np.empty_like(images).reshape(-1, 784)
-    arranged[:, own] = images.reshape(-1, 784)[:, layout.astype(int)]
+    arranged[:, own] = images.reshape(-1, 784)[:, layout]
     return arranged.reshape(images.shape)
 
 
@@ -202,12 +214,12 @@ def arrange(images: np.ndarray, patch_size: int, layout: np.ndarray | None) -> n
 
 
 def draw_steps(random: np.random.Generator) -> Arrays:
-    gradients = random.normal(0, 2, (8, 3, 5)).astype(np.float32)
-    gradients[:, :, 0] = 0  # what moves these weights is weight decay
+    gradients = random.normal(0, 2, (8, 3, 6)).astype(np.float32)
+    gradients[:, :, 0] = gradients[:, 0] = 0  # what moves these is weight decay
     return {
         "logits": random.normal(0, 8, (50, 10)).astype(np.float32),
         "labels": random.integers(0, 10, 50),
-        "weights": random.standard_normal((3, 5), dtype=np.float32),
+        "weights": random.standard_normal((3, 6), dtype=np.float32),  # and biases, at the end
         "gradients": gradients,
     }
 
@@ -223,20 +235,20 @@ def ask_steps(
     import torch
 
     loss = names["loss_function"](torch.tensor(logits), torch.tensor(labels))
-    layer = torch.nn.Linear(5, 3, bias=False, dtype=torch.float32)
-    layer.weight.data.copy_(torch.tensor(weights))
+    layer, weights = torch.nn.Linear(5, 3, dtype=torch.float32), torch.tensor(weights)
+    layer.weight.data, layer.bias.data = weights[:, :5].clone(), weights[:, 5].clone()
     optimizer, places = names["make_optimizer"](layer), []
-    for gradient in gradients:
-        layer.weight.grad = torch.tensor(gradient)
+    for gradient in torch.tensor(gradients):
+        layer.weight.grad, layer.bias.grad = gradient[:, :5].clone(), gradient[:, 5].clone()
         optimizer.step()
-        places.append(layer.weight.detach().clone())
+        places.append(torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach())
     groups = getattr(optimizer, "param_groups", [{}])
     betas = groups[0].get("betas", names.get("betas", (0.9, 0.999)))
     return {"loss": loss, "places": torch.stack(places), "betas": betas}
 
 
-def judge_steps(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -> Verdict:
-    own = expected()
+def judge_steps(reply: Reply, replies: dict[str, Reply]) -> Verdict:
+    answer, inputs, own = reply.answer, reply.inputs, reply.expected()
     if difference := difference_between(answer["loss"], own["loss"]):
         return Verdict(f"loss_function(logits (50, 10), labels (50,)): {difference}")
     claimed = answer["betas"].ravel().tolist()
@@ -252,7 +264,7 @@ def judge_steps(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) 
             weight.grad = torch.tensor(gradient)
             adam.step()
             if difference := difference_between(place, weight.detach().numpy(), 2e-5):
-                problem = problem or f"weights (3, 5) after step {step}: {difference}"
+                problem = problem or f"weights and biases (3, 6) after step {step}: {difference}"
                 break
         else:
             return Verdict()
@@ -277,7 +289,7 @@ def ask_trained(
 
     import torch
 
-    answer, seen = find_layouts(names), []
+    answer, seen = {}, []
     with suppress(Exception):  # how pixels are normalised is step 1's matter
         answer["first images"] = next(iter(names["test_data"]))[0].flatten(1)[:64]
     for name in ("average", "model", *reversed(names)):
@@ -288,12 +300,12 @@ def ask_trained(
         try:
             found = probe_network(network, images, numbers)
             first = next(network.parameters())
-            with torch.no_grad():
+            with torch.inference_mode():
                 found["logits"] = network(torch.tensor(shown).to(first))
         except Exception:
             continue  # no network for these images
         for number, parameter in enumerate(network.parameters()):
-            found[f"parameter {number}"] = parameter.reshape((*flat_shape(parameter), 1)[:2])
+            found[f"parameter {number}"] = parameter.reshape((*flat_shape(parameter), 1, 1)[:2])
         answer |= {f"{name}: {key}": value for key, value in found.items()}
     return answer
 
@@ -304,8 +316,8 @@ def ask_accuracy(
     return {"accuracy": names["accuracy"]} | ask_trained(names, shown, images, numbers)
 
 
-def judge_trained(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -> Verdict:
-    counted = count_networks(answer, inputs)
+def judge_trained(reply: Reply, replies: dict[str, Reply]) -> Verdict:
+    counted = count_networks(reply, replies)
     shares = [found for found in counted.values() if isinstance(found, tuple)]
     if not shares:
         problems = [f"`{name}` {problem}" for name, problem in counted.items()]
@@ -321,49 +333,49 @@ def judge_trained(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays
     return Verdict(problem, look, (("accuracy", on_test),))
 
 
-def judge_accuracy(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -> Verdict:
-    if answer["accuracy"].size != 1:
+def judge_accuracy(reply: Reply, replies: dict[str, Reply]) -> Verdict:
+    claimed = reply.answer["accuracy"]
+    if claimed.size != 1:
         return Verdict("`accuracy` is not one number")
-    claimed = answer["accuracy"].item()
-    claimed = claimed / 100 if claimed > 1 else claimed
-    counted = count_networks(answer, inputs).values()
-    shares = [found[1] for found in counted if isinstance(found, tuple)]
+    claimed = claimed.item() / 100 if claimed.item() > 1 else claimed.item()
+    counted = count_networks(reply, replies).values()
+    shares = [found[1] for found in counted if isinstance(found, tuple) and found[1] > LEARNED]
     if not shares:
-        return Verdict("there is no network of step 3 that the grader could count")
+        return Verdict("there is no network of step 3 that has learned")
     nearest = min(shares, key=lambda share: abs(claimed - share))
     if abs(claimed - nearest) <= NEAR:
         return Verdict()
     return Verdict(f"`accuracy` is {claimed:.2%}, the grader counts {nearest:.2%}")
 
 
-def count_networks(answer: Arrays, inputs: Arrays) -> dict[str, tuple[float, float] | str]:
+def count_networks(reply: Reply, replies: dict[str, Reply]) -> dict[str, tuple[float, float] | str]:
     """The networks of an answer, with the shares of training and test images that they get right.
 
     A network's parameters are put into the model answer's, which has to give its logits; if it
     does not, a sentence says what differs.
     """
-    counted = {}
+    counted, answer = {}, reply.answer
     for name in [key.removesuffix(": logits") for key in answer if key.endswith(": logits")]:
         mine = {key: value for key, value in answer.items() if key.startswith(f"{name}: ")}
         found = {key.removeprefix(f"{name}: "): value for key, value in mine.items()}
-        counted[name] = _count(found, answer, inputs)
+        counted[name] = _count(found, reply, replies)
     return counted
 
 
-def _count(found: Arrays, answer: Arrays, inputs: Arrays) -> tuple[float, float] | str:
+def _count(found: Arrays, reply: Reply, replies: dict[str, Reply]) -> tuple[float, float] | str:
     parameters = [found[f"parameter {number}"] for number in range(len(found["shapes"]))]
     found["shapes"] = np.array([parameter.shape for parameter in parameters])
     problem = "is not a network of step 3: its parameters have other shapes"
-    for sizes in possible_sizes(found["shapes"]):
-        match, layout = match_network(found, sizes, answer, inputs)
+    for sizes in possible_sizes(found["shapes"][used_parameters(found)]):
+        match, layout = match_network(found, sizes, reply.inputs, replies)
         if isinstance(match, str):
             problem = f"is not the network of step 3: {match}"
             continue
-        ordered, shown = [parameters[place] for place in match], inputs["shown"]
+        ordered, shown = [parameters[place] for place in match], reply.inputs["shown"]
         for network in filled(model_answer().PatchMLP(*sizes), ordered):
             logits = _logits(network, arrange(shown, sizes[0], layout))
             if not difference_between(found["logits"], logits, 1e-3):
-                return _accuracies(network, sizes[0], layout, answer)
+                return _accuracies(network, sizes[0], layout, reply.answer)
         problem = "has other logits than its parameters give"
     return problem
 

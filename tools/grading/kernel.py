@@ -23,6 +23,7 @@ from tools.grading.sandbox import (
 )
 from tools.grading.text import whole_json
 
+import zmq
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import KernelManager
 from nbformat import NotebookNode, from_dict
@@ -102,6 +103,8 @@ class WatchedKernel(RunningKernel):
         environment = _environment(folder, settings.threads)
         self.km.start_kernel(cwd=str(folder), env=environment, stderr=subprocess.DEVNULL)
         self.kc = self.km.client()
+        for context in (self.kc.context, self.km.context):
+            context.setsockopt(zmq.SNDTIMEO, 1000)  # a kernel can stop taking messages
         self.kc.start_channels(hb=False)  # a heart that never answers would never let go
         try:
             self.kc.wait_for_ready(timeout=START)
@@ -123,11 +126,11 @@ class WatchedKernel(RunningKernel):
             StoppedError: if the kernel does not answer.
         """
         self._begin()
-        request = self.kc.execute("", silent=True, user_expressions={"answer": expression})
         try:
+            request = self.kc.execute("", silent=True, user_expressions={"answer": expression})
             content = self.await_reply(request, timeout)
             return content["user_expressions"]["answer"]["data"]["application/json"]
-        except Empty:
+        except (Empty, zmq.Again):
             self._stop(StoppedError("the answer took too long"))
         except (KeyError, TypeError):
             return None
@@ -202,7 +205,8 @@ class WatchedKernel(RunningKernel):
 
     def interrupt(self) -> None:
         self._patience = time.monotonic() + PATIENCE
-        super().interrupt()
+        with suppress(zmq.Again):  # then it does not obey
+            super().interrupt()
 
     def _look_at_limits(self) -> None:
         now = time.monotonic()

@@ -5,8 +5,10 @@ compares logits; then it changes one parameter at a time, which shows what part 
 The first three functions run in the submission's kernel as well.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 
 from tools.grading.rubric import Arrays, difference_between
@@ -28,9 +30,10 @@ def chosen_numbers(shape: tuple[int, ...], numbers: np.ndarray, shift: int) -> n
     """Numbers for a matrix or vector; those of a matrix and its transpose are the same."""
     numbers = np.roll(numbers, 101 * shift)
     if len(shape) < 2:
-        return np.resize(numbers, shape)
+        return 0.3 * np.resize(numbers, shape)
     low, high = sorted(shape)
-    matrix = np.resize(numbers, (low, high)) * (2 / high) ** 0.5
+    # A matrix and one back again, with ReLU between them, neither shrink nor blow up features.
+    matrix = np.resize(numbers, (low, high)) * (4 / (low * high)) ** 0.25
     if low == high:
         matrix = (matrix + matrix.T) / 2**0.5
     return matrix if shape == (low, high) else matrix.T.copy()
@@ -66,7 +69,7 @@ def probe_network(
             parameter.copy_(torch.tensor(chosen).reshape(parameter.shape))
         return network(images).double()
 
-    with torch.no_grad():
+    with torch.inference_mode():  # averages may have been made in it
         network(images)  # lazy layers have their shapes only now
         kept, count = [parameter.clone() for parameter in parameters], len(parameters)
         try:
@@ -94,7 +97,8 @@ def match_parameters(
         For each parameter of `network` the place of the probed one's, or in words what differs.
     """
     own_shapes = [squeezed(parameter.shape) for parameter in network.parameters()]
-    shapes = [squeezed(shape) for shape in probe["shapes"].tolist()]
+    used = used_parameters(probe)
+    shapes = [squeezed(probe["shapes"][place].tolist()) for place in used]
     if missing := Counter(own_shapes) - Counter(shapes):
         return f"parameters of these shapes are missing (vectors are biases): {_listed(missing)}"
     if more := Counter(shapes) - Counter(own_shapes):
@@ -104,16 +108,15 @@ def match_parameters(
         return f"with parameters and images from the grader, the logits {difference}"
     order: list[int] = []
     for changed, shape in zip(own["each"].numpy(), own_shapes, strict=True):
-        alike = [
+        left = [
             place
-            for place, other in enumerate(shapes)
-            if other == shape
-            and place not in order
-            and not difference_between(probe["each"][place], changed, NEAR)
+            for place, other in zip(used, shapes, strict=True)
+            if other == shape and place not in order
         ]
-        if not alike:
+        nearest = min(left, key=lambda place: np.abs(probe["each"][place] - changed).max())
+        if difference_between(probe["each"][nearest], changed, NEAR):
             return "changing one parameter at a time changes other logits than expected"
-        order.append(alike[0])
+        order.append(nearest)
     free = probe_network(network, images, numbers, order)["free"].numpy()
     difference = difference_between(probe["free"], free, NEAR)
     return (
@@ -123,19 +126,29 @@ def match_parameters(
     )
 
 
+def used_parameters(probe: Arrays) -> list[int]:
+    """The places of the parameters that change the logits; a layer may be left over."""
+    tied = probe["tied"]
+    return [place for place, logits in enumerate(probe["each"]) if (logits != tied).any()]
+
+
 def _listed(shapes: Counter) -> str:
     return ", ".join(f"{count} x {shape}" for shape, count in sorted(shapes.items()))
 
 
 def filled(network: nn.Module, parameters: list[np.ndarray]) -> Iterator[nn.Module]:
-    """`network` with these parameters, then with the square ones transposed, as they may be."""
-    for transposed in (False, True):
+    """`network` with these parameters; square ones may be transposed, alike in all its blocks."""
+    names = [re.sub(r"\d+", "", name, count=1) for name, _ in network.named_parameters()]
+    values = [torch.tensor(given.copy()).squeeze() for given in parameters]
+    square = {
+        name
+        for name, value in zip(names, values, strict=True)
+        if value.ndim == 2 and value.shape[0] == value.shape[1]
+    }
+    for choice in product((False, True), repeat=len(square)):
+        transposed = {name for name, chosen in zip(sorted(square), choice, strict=True) if chosen}
         with torch.no_grad():
-            for own, given in zip(network.parameters(), parameters, strict=True):
-                values = torch.tensor(given.copy()).squeeze()
-                same = values.shape == own.squeeze().shape
-                is_square = values.ndim == 2 and values.shape[0] == values.shape[1]
-                if not same or (is_square and transposed):
-                    values = values.T
-                own.copy_(values.reshape(own.shape))
+            for name, own, value in zip(names, network.parameters(), values, strict=True):
+                differs = value.shape != own.squeeze().shape
+                own.copy_((value.T if differs or name in transposed else value).reshape(own.shape))
         yield network.eval()

@@ -35,8 +35,8 @@ def question(step: Step, inputs: Arrays) -> str:
     call = f"{respond.respond.__name__}({step.ask.__name__}, names, {_packed(inputs)!r})"
     program += f"\n\nanswer = {call}\n"
     # In names of its own: the notebook's may hide builtins, and must not change.
-    scope = "{'__name__': 'question', 'names': globals()}"
     builtins = "__import__('builtins')"
+    scope = f"{{'__name__': 'question', 'names': {builtins}.globals()}}"
     return f"(lambda scope: [{builtins}.exec({program!r}, scope), scope['answer']][1])({scope})"
 
 

@@ -30,12 +30,27 @@ class Verdict:
     figures: tuple[tuple[str, float], ...] = ()
 
 
-def same_as_model(answer: Arrays, expected: Callable[[], Arrays], inputs: Arrays) -> Verdict:
+@dataclass(frozen=True)
+class Reply:
+    """What came back for a step's question.
+
+    Attributes:
+        inputs: that were sent.
+        answer: that came back.
+        expected: gives the answer of the model answer to the same question.
+    """
+
+    inputs: Arrays
+    answer: Arrays
+    expected: Callable[[], Arrays]
+
+
+def same_as_model(reply: Reply, replies: dict[str, Reply]) -> Verdict:
     """Whether the answer is what the model answer gives for the same inputs."""
-    own = expected()
+    answer, own = reply.answer, reply.expected()
     if answer.keys() != own.keys():
         return Verdict(f"came back: {', '.join(answer)}; expected: {', '.join(own)}")
-    sent = ", ".join(f"{name} {array.shape}" for name, array in inputs.items() if array.ndim)
+    sent = ", ".join(f"{name} {array.shape}" for name, array in reply.inputs.items() if array.ndim)
     for name, array in own.items():
         if difference := difference_between(answer[name], array):
             return Verdict(f"{name}{f' with {sent}' if sent else ''}: {difference}")
@@ -73,8 +88,8 @@ class Step:
             numbers, tensors or lists by name. The kernel gets its source: it imports what it needs.
         draw: makes the inputs, arrays by name, from a generator with a seed of the submission.
         helpers: functions that `ask` calls.
-        judge: `judge(answer, expected, inputs)` compares the answer with the inputs or with
-            `expected()`, the answer of the model answer to the same question.
+        judge: `judge(reply, replies)` judges what came back; `replies` has that of all steps, by
+            title, to tell one step's mistakes from another's.
         figures: names of the numbers that its verdict puts into the table of grades.
     """
 
@@ -84,7 +99,7 @@ class Step:
     ask: Callable[..., dict[str, Any]]
     draw: Callable[[np.random.Generator], Arrays] = lambda random: {}
     helpers: tuple[Callable, ...] = ()
-    judge: Callable[[Arrays, Callable[[], Arrays], Arrays], Verdict] = same_as_model
+    judge: Callable[[Reply, dict[str, Reply]], Verdict] = same_as_model
     figures: tuple[str, ...] = ()
 
 

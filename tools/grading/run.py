@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tools.grading import preload
 from tools.grading.grade import Grade, Settings
 from tools.grading.results import grade_file, read_grade, write_feedback, write_grade
 from tools.grading.rubric import Rubric
-from tools.grading.sandbox import kill_tree
+from tools.grading.sandbox import kill_tree, remove
 from tools.grading.session import JUDGE, main
 from tools.grading.text import one_line, whole
 
@@ -105,8 +106,11 @@ class ClassRun:
 
     def _in_a_process(self, path: Path, title: str, report: Path) -> tuple[Grade, str]:
         """The grade of a submission, and a remark about its report."""
+        # Not a deeper folder: the names of sockets must be short.
+        folder = Path(tempfile.mkdtemp(prefix="grading-")).resolve()
         receiver, sender = self._fork.Pipe(duplex=False)
-        task = self._fork.Process(target=main, args=(path, title, self.settings, report, sender))
+        arguments = path, title, self.settings, folder, report, sender
+        task = self._fork.Process(target=main, args=arguments)
         start = time.monotonic()
         task.start()
         sender.close()
@@ -122,6 +126,7 @@ class ClassRun:
         finally:
             kill_tree(task.pid)
             task.join()
+            remove(folder)
         if self._stopped.is_set():
             raise GraderError("the grader was stopped")
         late = time.monotonic() >= end

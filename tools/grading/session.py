@@ -9,12 +9,12 @@ import os
 import re
 import resource
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Empty
@@ -30,8 +30,8 @@ from tools.grading.probes import (
     read_answer,
 )
 from tools.grading.results import save_report
-from tools.grading.rubric import Arrays, Rubric, Step, Verdict, load_rubric
-from tools.grading.sandbox import kill_tree, new_folder, remove
+from tools.grading.rubric import Arrays, Reply, Rubric, Step, Verdict, load_rubric
+from tools.grading.sandbox import kill_tree, new_folder
 from tools.grading.submission import SubmissionError, read_submission
 from tools.grading.text import one_line
 from utils.definitions import load_definitions
@@ -70,13 +70,16 @@ class Run:
     broken: str = ""
 
 
-def main(path: Path, name: str, settings: Settings, report: Path, sender: Connection) -> None:
+def main(
+    path: Path, name: str, settings: Settings, folder: Path, report: Path, sender: Connection
+) -> None:
     """Grade one submission; send its grade, then write its report and send what hindered that.
 
     Args:
         path: of the file.
         name: that stands for it in the results.
         settings: the limits.
+        folder: an empty one, the only one that it may write.
         report: where its report goes.
         sender: to the process that started this one.
     """
@@ -96,7 +99,7 @@ def main(path: Path, name: str, settings: Settings, report: Path, sender: Connec
         points = dict.fromkeys(rubric.names, 0)
         tell(asdict(Grade(name, points, problems, rubric.out_of, reason=str(error))), "")
         return
-    run = run_notebook(notebook, rubric, settings, seed)
+    run = run_notebook(notebook, rubric, settings, folder, seed)
     if run.broken:
         tell({"broken": run.broken})
         return
@@ -132,20 +135,17 @@ def _end_with(parent: int) -> None:
     kill_tree(os.getpid())
 
 
-def run_notebook(notebook: NotebookNode, rubric: Rubric, settings: Settings, seed: int) -> Run:
-    """Run a notebook by nbval, fill in its outputs, ask its kernel, and kill that."""
-    # Not a deeper folder: the names of sockets must be short.
-    folder = new_folder(Path(tempfile.mkdtemp(prefix="grading-")))
-    try:
-        file = folder / "submission.ipynb"
-        nbformat.write(notebook, file)
-        plugin = _Grader(rubric, settings, folder, seed)
-        options = ["--nbval-lax", f"--nbval-cell-timeout={settings.cell_seconds}"]
-        options += ["-p", "no:cacheprovider", "-p", "nbval.plugin", "--noconftest"]
-        options += ["-c", os.devnull, "--rootdir", str(folder)]
-        pytest.main([*options, str(file)], plugins=[plugin])
-    finally:
-        remove(folder)
+def run_notebook(
+    notebook: NotebookNode, rubric: Rubric, settings: Settings, folder: Path, seed: int
+) -> Run:
+    """Run a notebook by nbval in `folder`, fill in its outputs, ask its kernel, and kill that."""
+    file = new_folder(folder) / "submission.ipynb"
+    nbformat.write(notebook, file)
+    plugin = _Grader(rubric, settings, folder, seed)
+    options = ["--nbval-lax", f"--nbval-cell-timeout={settings.cell_seconds}"]
+    options += ["-p", "no:cacheprovider", "-p", "nbval.plugin", "--noconftest"]
+    options += ["-c", os.devnull, "--rootdir", str(folder)]
+    pytest.main([*options, str(file)], plugins=[plugin])
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for number, outputs in plugin.run.outputs.items():
         code[number].outputs = outputs
@@ -294,9 +294,15 @@ def judge_run(name: str, notebook: NotebookNode, run: Run, rubric: Rubric) -> Gr
     """Compare the answers with those of the model answer; say what became of every step."""
     grade = Grade(name, {}, {}, rubric.out_of)
     model = vars(load_definitions(rubric.notebook))
+    replies = {
+        step.title: Reply(inputs, answer, partial(expected_answer, step, model, inputs))
+        for step in rubric.steps
+        if isinstance(answer := run.answers.get(step.title), dict)
+        and (inputs := run.inputs[step.title]) is not None
+    }
     looks = []
     for title, step in zip(rubric.names, rubric.steps, strict=True):
-        verdict = _judge(step, run, model)
+        verdict = _judge(step, run, replies)
         grade.points[title] = 0 if verdict.problem else step.points
         if verdict.problem:
             grade.problems[title] = one_line(verdict.problem, 500)
@@ -313,15 +319,13 @@ def judge_run(name: str, notebook: NotebookNode, run: Run, rubric: Rubric) -> Gr
     return grade
 
 
-def _judge(step: Step, run: Run, model: dict[str, Any]) -> Verdict:
-    why = run.end or "the notebook has no code cell"
-    answer = run.answers.get(step.title, AnswerError(f"not asked: {why}"))
-    if isinstance(answer, AnswerError):
-        return Verdict(str(answer))
-    inputs = run.inputs[step.title]
+def _judge(step: Step, run: Run, replies: dict[str, Reply]) -> Verdict:
+    if step.title not in replies:
+        why = run.end or "the notebook has no code cell"
+        return Verdict(str(run.answers.get(step.title, f"not asked: {why}")))
     try:
         with _time_limit(JUDGE):
-            return step.judge(answer, lambda: expected_answer(step, model, inputs), inputs)
+            return step.judge(replies[step.title], replies)
     except Exception as error:  # a submission must not end the grading of its other steps
         problem = f"the answer could not be judged ({type(error).__name__}: {error})"
         return Verdict(problem, look=problem)
