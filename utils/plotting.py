@@ -3,9 +3,9 @@
 Every figure describes itself in words, its main finding included: the report reads them out.
 """
 
-import sys
 import time
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 from utils.data import STAND_IN
 from utils.training import History
@@ -202,54 +202,50 @@ def _label_ends(axes: Axes) -> None:
         place += 0.11  # of the height of the axes: a line of text
 
 
-class LiveHistory:
-    """Show a run while it goes on: its figure, a line for each epoch, and the progress.
+class LiveHistory(History):
+    """A history that shows its figure, a line for each epoch and the progress while it grows.
 
-    In a notebook all are updated in place. Elsewhere only the lines are printed, and the progress
-    only to a terminal. Make a new one right before every run.
+    In a notebook all are updated in place; elsewhere the lines are printed.
     """
 
     INTERVAL = 0.2  # seconds between two updates of the progress
 
-    def __init__(self) -> None:
+    def __enter__(self) -> Self:
+        self._lines, self._begin = [], time.perf_counter()
+        self._shown = self._begin
         self._in_notebook = hasattr(get_ipython(), "kernel")
-        self._figure = self._text = None  # display handles
-        self._lines: list[str] = []
-        self._start = self._shown = time.perf_counter()
+        if self._in_notebook:
+            self._figure = display(plot_history(self), display_id=True)
+            self._text = display({"text/plain": ""}, raw=True, display_id=True)
+        return super().__enter__()
 
-    def on_step(self, history: History, seen: int, num_images: int) -> None:
-        """Update the progress of the run. A GPU runs a little behind it: steps sent off count."""
-        now = time.perf_counter()
-        if now - self._shown >= self.INTERVAL:
+    def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Note one step. A GPU runs a little behind the progress: steps sent off count."""
+        super().add_step(loss, logits, labels)
+        now, size = time.perf_counter(), self.train_data.num_images
+        if self._in_notebook and now - self._shown >= self.INTERVAL:
             self._shown = now
-            done, total = len(history) * num_images + seen, history.num_epochs * num_images
-            look = {"prefix": f"epoch {len(history) + 1}", "unit": " images", "unit_scale": True}
-            self._show(history, tqdm.format_meter(done, total, now - self._start, ncols=79, **look))
+            done, total = len(self) * size + self._seen, self.num_epochs * size
+            look = {"prefix": f"epoch {len(self) + 1}", "unit": " images", "unit_scale": True}
+            self._show(tqdm.format_meter(done, total, now - self._begin, ncols=79, **look))
 
-    def on_epoch(self, history: History) -> None:
-        """Redraw the figure and add the epoch's line."""
-        accuracies = history.train_accuracy, history.test_accuracy, history.average_accuracy
-        train, test, average = (f"{values[-1]:.2%}" for values in accuracies)
+    def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
+        """Complete an epoch, and show it."""
+        super().add_epoch(test_accuracy, average_accuracy)
         self._lines.append(
-            f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, accuracy {train} training, "
-            f"{test} test, {average} test with EMA, {history.seconds[-1]:.1f} s"
+            f"epoch {len(self)}: loss {self.train_loss[-1]:.3f}, accuracy "
+            f"{self.train_accuracy[-1]:.2%} training, {test_accuracy:.2%} test, "
+            f"{average_accuracy:.2%} test with EMA, {self.seconds[-1]:.1f} s"
         )
-        self._show(history)
         if self._in_notebook:
-            self._figure.update(plot_history(history))
-
-    def _show(self, history: History, progress: str = "") -> None:
-        """Show the progress or, without any, the line of the epoch just completed."""
-        if self._in_notebook:
-            text = {"text/plain": "\n".join([*self._lines, progress]).rstrip()}
-            if self._figure is None:
-                self._figure = display(plot_history(history), display_id=True)
-                self._text = display(text, raw=True, display_id=True)
-            self._text.update(text, raw=True)
-        elif not progress:
+            self._show()
+            self._figure.update(plot_history(self))
+        else:
             print(self._lines[-1])
-        elif sys.stdout.isatty():
-            print(progress, end="\r", flush=True)  # the next line is longer, and overwrites it
+        self._start_epoch()  # the time of the drawing is none of its own
+
+    def _show(self, *progress: str) -> None:
+        self._text.update({"text/plain": "\n".join([*self._lines, *progress])}, raw=True)
 
 
 def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> DescribedFigure:

@@ -3,7 +3,6 @@
 import math
 import operator
 import time
-from collections.abc import Sequence
 from typing import Self
 
 from utils.data import BatchLoader
@@ -21,8 +20,6 @@ class History:
     Args:
         num_epochs: how many epochs are asked for; `ValueError` if below 1.
         train_data: what the run learns from.
-        watchers: told of every step, by `on_step(history, seen, num_images)` in images of the
-            epoch, and of every epoch, by `on_epoch(history)`.
 
     Attributes:
         step_loss: mean loss of every training batch, nats per image.
@@ -35,10 +32,10 @@ class History:
         diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
     """
 
-    def __init__(self, num_epochs: int, train_data: BatchLoader, watchers: Sequence = ()) -> None:
+    def __init__(self, num_epochs: int, train_data: BatchLoader) -> None:
         if num_epochs < 1:
             raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
-        self.num_epochs, self.train_data, self.watchers = num_epochs, train_data, watchers
+        self.num_epochs, self.train_data = num_epochs, train_data
         self.step_loss, self.train_loss, self.train_accuracy = [], [], []
         self.test_accuracy, self.average_accuracy, self.seconds = [], [], []
         self.interrupted, self.diverged_at = False, None
@@ -60,8 +57,6 @@ class History:
         # Both stay tensors until the epoch ends: reading a number would make a GPU wait.
         self._steps.append((loss.detach(), right, len(labels)))
         self._seen += len(labels)
-        for watcher in self.watchers:
-            watcher.on_step(self, self._seen, self.train_data.num_images)
 
     def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
         """Complete an epoch with its two accuracies, fractions; start the next one.
@@ -89,8 +84,6 @@ class History:
         longer = {name: [*getattr(self, name), value] for name, value in measured.items()}
         # In one call, which no interrupt divides: all lists are of equal length at any time.
         vars(self).update(longer, step_loss=self.step_loss + losses)
-        for watcher in self.watchers:
-            watcher.on_epoch(self)
         self._start_epoch()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
