@@ -19,7 +19,7 @@ from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 from tqdm import tqdm
@@ -34,10 +34,10 @@ WIDTH = 4.5  # inches: a phone still shows text of 8 points; panels stand one be
 def use_style() -> None:
     """Set matplotlib's defaults for all figures, whatever a matplotlibrc says."""
     mpl.rcdefaults()
-    mpl.rc("font", size=10.5)
     mpl.rc("axes", titlesize=11, grid=True, axisbelow=True)
     mpl.rc("axes.spines", top=False, right=False)
-    mpl.rcParams |= {"grid.color": "#e4e4e4", "image.cmap": "gray", "lines.linewidth": 2}
+    mpl.rcParams |= {"font.size": 10.5, "lines.linewidth": 2, "legend.frameon": False}
+    mpl.rcParams |= {"grid.color": "#e4e4e4", "image.cmap": "gray"}
     if shell := get_ipython():
         set_matplotlib_formats("retina")  # two pixels a point: sharp on dense screens
         pictures = shell.display_formatter.formatters["image/png"]
@@ -61,15 +61,16 @@ class DescribedFigure(Figure):
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """Make a table with a heading for every value of a row; columns of numbers stand right."""
-    texts = [
-        [f"{value:,}" if type(value) is int else str(value).replace("|", r"\|") for value in row]
-        for row in rows
-    ]
+
+    def written(value: object) -> str:
+        return f"{value:,}" if type(value) is int else str(value).replace("|", r"\|")
+
+    lines = [columns, *([written(value) for value in row] for row in rows)]
     rule = []
-    for _, *values in zip(columns, *texts, strict=True):
-        numbers = values and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in values)
+    for _, *texts in zip(*lines, strict=True):
+        numbers = texts and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in texts)
         rule.append("--:" if numbers else ":--")
-    lines = [columns, rule, *texts]
+    lines.insert(1, rule)
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
 
 
@@ -99,9 +100,7 @@ def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
 def plot_images(
     images: Tensor, titles: Sequence[str], columns: int, title: str, source: str
 ) -> DescribedFigure:
-    """Draw uint8 images (n, 28, 28), each under its own title, in rows of `columns` or of fewer
-    if the titles are long.
-    """
+    """Draw uint8 images (n, 28, 28) under their titles; fewer than `columns` if these are long."""
     lines = "\n".join(titles).split("\n")
     widest = max(TextPath((0, 0), line, 9.5).get_extents().width for line in lines)
     columns = max(1, min(columns, int(72 * WIDTH / (widest + 4))))
@@ -109,16 +108,13 @@ def plot_images(
     shown = "; ".join(titles).replace("\n", ", ")
     finding = f"Pictures in rows of {columns}, {len(images)} in all: {shown}."
     figure = DescribedFigure(0.3 + -(-len(images) // columns) * height, title, source, finding)
-    _draw_images(figure, images, titles, columns)
+    _draw_grid(figure, images, titles, columns)
     return figure
 
 
-def _draw_images(
-    figure: FigureBase, images: Tensor, titles: Sequence[str], columns: int = 1
-) -> None:
-    rows = -(-len(images) // columns)
+def _draw_grid(figure: FigureBase, images: Tensor, titles: Sequence[str], columns: int = 1) -> None:
     for number, (image, title) in enumerate(zip(images, titles, strict=True), start=1):
-        axes = figure.add_subplot(rows, columns, number)
+        axes = figure.add_subplot(-(-len(images) // columns), columns, number)
         axes.imshow(image.cpu().numpy(), vmin=0, vmax=255)
         axes.set_title(title, fontsize=9.5)
         axes.set_axis_off()
@@ -134,11 +130,11 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
     )
     figure = DescribedFigure(2.2, "An image, its patches, and the image again", source, finding)
     left, middle, right = figure.subfigures(1, 3)
-    _draw_images(left, image[None], [f"the image, {tuple(image.shape)}"])
+    _draw_grid(left, image[None], [f"the image, {tuple(image.shape)}"])
     word = "patch " if per_side < 4 else ""  # as there is room
     names = [f"{word}{number}" for number in range(len(patches))]
-    _draw_images(middle, patches.view(-1, size, size), names, per_side)
-    _draw_images(right, rebuilt[None], ["put back together"])
+    _draw_grid(middle, patches.view(-1, size, size), names, per_side)
+    _draw_grid(right, rebuilt[None], ["put back together"])
     return figure
 
 
@@ -163,10 +159,9 @@ def plot_history(history: History) -> DescribedFigure:
     if done:
         ends = "; ".join(f"{name} {_from_to(values, '.1%')}" for name, values in curves.items())
         finding = (
-            "Two line charts. Above, the mean training loss of an epoch: "
-            f"{_from_to(history.train_loss, '.3f')} nats per image. Below, the accuracy: {ends} "
-            "(EMA, the moving average of the weights); on the test images highest after epoch "
-            f"{test.index(max(test)) + 1}, {max(test):.1%}."
+            f"The mean training loss goes {_from_to(history.train_loss, '.3f')} nats per image, "
+            f"the accuracy: {ends} (EMA, the moving average of the weights); on the test images "
+            f"highest after epoch {test.index(max(test)) + 1}, {max(test):.1%}."
         )
     title = f"After {done} of {history.num_epochs} epochs"
     figure = DescribedFigure(5.2, title, history.train_data.source, finding)
@@ -175,7 +170,7 @@ def plot_history(history: History) -> DescribedFigure:
     _plot_losses(loss, history, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
     loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="epoch's mean")
     loss.set_title("Training loss")
-    loss.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    loss.legend(loc="upper left", bbox_to_anchor=(1, 1))
     for (name, values), (color, style) in zip(curves.items(), LOOKS, strict=True):
         accuracy.plot(epochs, values, style, color=color, label=name)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
@@ -309,12 +304,10 @@ def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> Described
             accuracy.plot(failed.keys(), [0] * len(failed), "x", transform=bottom, **look)
         figure.alt += f" {name}: {', '.join(said)}."
     accuracy.set(title="After the last epoch", xlabel="learning rate", xscale="log")
+    accuracy.xaxis.set(major_formatter="{x:g}", minor_formatter="")
     accuracy.set_ylabel("held-out images right")
-    accuracy.xaxis.set_major_formatter("{x:g}")
-    accuracy.xaxis.set_minor_formatter(NullFormatter())
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     accuracy.margins(y=0.15)
     loss.set_title("Training loss, each at its best rate")
-    handles, labels = accuracy.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure

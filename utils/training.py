@@ -16,10 +16,7 @@ class History:
 
     As a context manager around the loop it ends an interrupted run (Ctrl-C, or the notebook's stop
     button) quietly and keeps its complete epochs; without one, the interrupt is raised.
-
-    Args:
-        num_epochs: how many epochs are asked for; `ValueError` if below 1.
-        train_data: what the run learns from.
+    `ValueError` for a `num_epochs` below 1.
 
     Attributes:
         step_loss: mean loss of every training batch, nats per image.
@@ -28,7 +25,7 @@ class History:
         test_accuracy: fraction of the test images right, after the epoch.
         average_accuracy: the same with the averaged weights.
         seconds: wall time of the epoch, the test images included.
-        interrupted: whether an interrupt ended the run before `num_epochs`.
+        interrupted: whether it ended before `num_epochs`.
         diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
     """
 
@@ -61,8 +58,7 @@ class History:
     def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
         """Complete an epoch with its two accuracies, fractions; start the next one.
 
-        Raises:
-            FloatingPointError: if a loss of the epoch is not finite; says at which step.
+        `FloatingPointError` if a loss of the epoch is not finite; it says at which step.
         """
         losses, right, sizes = zip(*self._steps, strict=True)
         losses = torch.stack(losses).tolist()
@@ -74,16 +70,16 @@ class History:
                     f"(step {self.diverged_at} in all). A lower learning rate or smaller initial "
                     "weights usually help; then start again from a fresh model."
                 )
-        measured = {
-            "train_loss": sum(map(operator.mul, losses, sizes)) / self._seen,
-            "train_accuracy": int(torch.stack(right).sum()) / self._seen,
-            "test_accuracy": test_accuracy,
-            "average_accuracy": average_accuracy,
-            "seconds": time.perf_counter() - self._start,
-        }
-        longer = {name: [*getattr(self, name), value] for name, value in measured.items()}
+        mean = sum(map(operator.mul, losses, sizes)) / self._seen
         # In one call, which no interrupt divides: all lists are of equal length at any time.
-        vars(self).update(longer, step_loss=self.step_loss + losses)
+        vars(self).update(
+            step_loss=[*self.step_loss, *losses],
+            train_loss=[*self.train_loss, mean],
+            train_accuracy=[*self.train_accuracy, int(torch.stack(right).sum()) / self._seen],
+            test_accuracy=[*self.test_accuracy, test_accuracy],
+            average_accuracy=[*self.average_accuracy, average_accuracy],
+            seconds=[*self.seconds, time.perf_counter() - self._start],
+        )
         self._start_epoch()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
@@ -99,11 +95,7 @@ class History:
 
 @torch.inference_mode()
 def predict(model: nn.Module, data: BatchLoader) -> Tensor:
-    """The logits (n, num_classes) of all images of a loader.
-
-    Raises:
-        ValueError: if the loader shuffles: its labels would not line up with the logits.
-    """
+    """The logits (n, num_classes) of all images; `ValueError` for a loader that shuffles."""
     if data.shuffle:
         raise ValueError("predict needs a loader with shuffle=False, or labels get mixed up.")
     model.eval()
