@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
-from http.client import HTTPException
 from numbers import Integral
 from pathlib import Path
 from urllib.request import urlopen
@@ -48,17 +47,16 @@ class DataError(Exception):
 
 @dataclass(repr=False, eq=False)
 class BatchLoader:
-    """Serve batches of normalised images from tensors that stay in memory, on one device.
+    """Batches of normalised `images` (b, 28, 28) float32 and `labels` (b,) int64, from memory.
 
-    Iterating yields `images` (b, 28, 28) float32 and `labels` (b,) int64. All images are shared out
-    evenly over as few batches as `batch_size` allows: a last batch of leftovers would give the step
-    before every measurement a far noisier gradient. `torch.manual_seed` fixes the shuffled order.
+    All images are shared out evenly over as few batches as `batch_size` allows: a last batch of
+    leftovers would give the step before every measurement a far noisier gradient.
 
     Args:
         images, labels: (n, 28, 28) uint8 and (n,) int64.
         batch_size: images per batch at the most; `ValueError` if not a positive integer.
         mean, std: of the training pixels, as fractions of white.
-        shuffle: a new order in every epoch.
+        shuffle: a new order in every epoch, fixed by `torch.manual_seed`.
         source: where the images come from, "Fashion-MNIST" or "stand-in".
     """
 
@@ -97,11 +95,7 @@ class BatchLoader:
 def load_fashion_mnist(
     batch_size: int = 512, device: str | torch.device = "cpu", validation: int = 0
 ) -> tuple[BatchLoader, BatchLoader]:
-    """Load Fashion-MNIST onto a device and return its two loaders.
-
-    The data is looked for in the folder that the environment variable FASHION_MNIST_ROOT names,
-    then in `data/` of the repository; failing both, it is downloaded into `data/`. Without network,
-    garments are drawn instead, with a warning; FASHION_MNIST_REQUIRED=1 makes that an error.
+    """Load Fashion-MNIST onto a device; docs/data.md says where it comes from.
 
     Args:
         batch_size: images per batch at the most.
@@ -118,14 +112,14 @@ def load_fashion_mnist(
         DataError: for data incomplete, unreadable or not official, or missing but required.
     """
     batch_size, device = _as_integer(batch_size, *_POSITIVE), _as_device(device)
-    allowed = range(NUM_TRAIN), f"validation must be 0 to {NUM_TRAIN - 1:,} images"
-    validation = _as_integer(validation, *allowed)
+    held_out = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
+    validation = _as_integer(validation, range(NUM_TRAIN), held_out)
     files = _find()
     images, labels = _read(files, "train") if files else draw_standin(NUM_TRAIN, seed=0)
     if validation:
         order = torch.randperm(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
-        others = images[order[:validation]], labels[order[:validation]]
-        images, labels = images[order[validation:]], labels[order[validation:]]
+        out, kept = order[:validation], order[validation:]
+        others, images, labels = (images[out], labels[out]), images[kept], labels[kept]
     else:
         others = _read(files, "t10k") if files else draw_standin(NUM_TEST, seed=1)
 
@@ -155,6 +149,24 @@ def _as_device(device: str | torch.device) -> torch.device:
     except Exception as error:  # each kind of device raises an error of another type
         problem = f"cannot be used here ({_reason(error)})"
         raise ValueError(f'device {device!r} {problem}; "cpu" always can.') from error
+
+
+def _find() -> dict[str, Path] | None:
+    """The four files; None, with a warning, if the stand-in takes their place."""
+    word = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
+    if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
+        raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {word!r}.")
+    try:
+        return _search() or _download(DATA_FOLDER)
+    except OSError as error:
+        problem = f"There is no data in {DATA_FOLDER}; the download failed ({_reason(error)})."
+        if ConfigParser.BOOLEAN_STATES[word] or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            remedy = f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set"
+            remedy += " FASHION_MNIST_ROOT to the folder that holds them."
+            raise DataError(f"{problem} {remedy}") from error
+        warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
+        warnings.warn(f"{warning} {problem}", stacklevel=3)
+        return None
 
 
 def _search() -> dict[str, Path] | None:
@@ -191,16 +203,15 @@ def _locate(folder: Path) -> dict[str, Path] | None:
 
 
 def _download(folder: Path) -> dict[str, Path] | None:
-    """Download the four files, so that they appear in `folder` all at once.
+    """Download the four files, so that they appear in `folder` all at once, or not at all.
 
-    Whatever stops it leaves at most a hidden folder that the next download removes. A second
-    process waits for the first and then finds the data there.
+    A second process waits for the first and then finds the data there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / ".download.lock", timeout=DOWNLOAD_SECONDS):
         if files := _locate(folder):
             return files
-        for leftover in folder.glob(".download-*"):
+        for leftover in folder.glob(".download-*"):  # of a process that was killed
             shutil.rmtree(leftover)
         with suppress(FileNotFoundError):
             (folder / RAW).rmdir()  # now, lest anything in it should stop the rename below
@@ -232,37 +243,15 @@ def _fetch(name: str, deadline: float) -> bytes:
                     if time.monotonic() > deadline:
                         raise TimeoutError(f"not done after {DOWNLOAD_SECONDS} seconds")
             return _verified(bytes(content), Path(f"{name}.gz"))
-        except (OSError, HTTPException, ValueError, DataError) as error:
+        except Exception as error:  # whatever is wrong with one mirror, the next is asked
             failures.append(f"{mirror}: {_reason(error)}")
     raise OSError("; ".join(failures))
-
-
-def _find() -> dict[str, Path] | None:
-    """The four files; None, with a warning, if the stand-in takes their place."""
-    word = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
-    if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
-        raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {word!r}.")
-    try:
-        return _search() or _download(DATA_FOLDER)
-    except OSError as error:
-        reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or ConfigParser.BOOLEAN_STATES[word]:
-            raise DataError(
-                f"{'The disk is full' if full else 'FASHION_MNIST_REQUIRED is set'}, but {reason}. "
-                f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
-                "FASHION_MNIST_ROOT to the folder that holds them."
-            ) from error
-        warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
-        warnings.warn(f"{warning} Reason: {reason}.", stacklevel=3)
-        return None
 
 
 def _read(files: dict[str, Path], prefix: str) -> tuple[Tensor, Tensor]:
     """The verified images (n, 28, 28) uint8 and labels (n,) int64 of one set."""
     contents = []
-    # First come the magic number and, in four bytes each, the sizes.
-    for name, header in (("images-idx3", 16), ("labels-idx1", 8)):
+    for name, header in (("images-idx3", 16), ("labels-idx1", 8)):  # bytes before the content
         file = files[f"{prefix}-{name}-ubyte"]
         try:
             if not file.is_file():  # reading a pipe would wait for ever

@@ -263,7 +263,9 @@ class TestWhereTheDataComesFrom:
         assert sorted(os.listdir(data.DATA_FOLDER / data.RAW)) == sorted(data.FILES)
 
     def test_and_last_the_stand_in_with_a_warning_that_says_why(self):
-        with pytest.warns(UserWarning, match="STAND-IN.*no data in .*data.*no network") as warned:
+        with pytest.warns(
+            UserWarning, match="STAND-IN.*There is no data in .*data.*no network"
+        ) as warned:
             training, test = load_fashion_mnist(8)
         assert warned[0].filename == __file__  # the line that loads
         assert training.source == test.source == STAND_IN
@@ -450,7 +452,7 @@ class TestDownload:
 
         set_mirror(monkeypatch)
         monkeypatch.setattr(where, name, full)
-        with pytest.raises(DataError, match=r"The disk is full.*FASHION_MNIST_ROOT"):
+        with pytest.raises(DataError, match=r"No space left on device.*FASHION_MNIST_ROOT"):
             load_fashion_mnist(8)
         assert self.nothing_is_left()
 
