@@ -42,7 +42,7 @@ _REMEDY = "Put the four official files there, readable, or delete them to have t
 
 
 class DataError(Exception):
-    """The data cannot be used; the message names the file, what is wrong and the remedy."""
+    """The data cannot be used; says which file, what is wrong with it and the remedy."""
 
 
 @dataclass(repr=False, eq=False)
@@ -97,19 +97,12 @@ def load_fashion_mnist(
 ) -> tuple[BatchLoader, BatchLoader]:
     """Load Fashion-MNIST onto a device; docs/data.md says where it comes from.
 
-    Args:
-        batch_size: images per batch at the most.
-        device: where the images live and the batches are made.
-        validation: hold out that many training images, always the same, and serve them in
-            place of the test images, whose files then stay closed; 0 holds out none.
+    Returns the shuffled training loader and the test loader in fixed order; both normalise with the
+    mean and deviation of the training images served. `validation` holds out that many training
+    images, always the same, and serves them in place of the test images, whose files stay closed.
 
-    Returns:
-        The shuffled training loader, and the test (or validation) loader in fixed order.
-        Both normalise with the mean and deviation of the training images served.
-
-    Raises:
-        ValueError: for an argument or a FASHION_MNIST_REQUIRED that cannot be used.
-        DataError: for data incomplete, unreadable or not official, or missing but required.
+    `ValueError` for an argument or a FASHION_MNIST_REQUIRED that cannot be used; `DataError` for
+    data incomplete, unreadable or not official, or missing but required.
     """
     batch_size, device = _as_integer(batch_size, *_POSITIVE), _as_device(device)
     held_out = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
@@ -171,17 +164,17 @@ def _find() -> dict[str, Path] | None:
 
 def _search() -> dict[str, Path] | None:
     """The four files: where FASHION_MNIST_ROOT says, else in `data/`."""
-    if named := os.environ.get("FASHION_MNIST_ROOT"):
-        # os.path's leaves the name of an unknown user as it is, where Path's raises.
-        folder = Path(os.path.expanduser(named)).absolute()
-        if files := _locate(folder):
-            return files
-        warnings.warn(
-            f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
-            f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
-            stacklevel=4,
-        )
-    return _locate(DATA_FOLDER)
+    named = os.environ.get("FASHION_MNIST_ROOT")
+    if not named:
+        return _locate(DATA_FOLDER)
+    # os.path's leaves the name of an unknown user as it is, where Path's raises.
+    folder = Path(os.path.expanduser(named)).absolute()
+    files = _locate(folder)
+    if not files:
+        problem = f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should"
+        remedy = f"name the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it."
+        warnings.warn(f"{problem} {remedy}", stacklevel=4)
+    return files or _locate(DATA_FOLDER)
 
 
 def _locate(folder: Path) -> dict[str, Path] | None:

@@ -61,17 +61,15 @@ class DescribedFigure(Figure):
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """Make a table with a heading for every value of a row; columns of numbers stand right."""
-
-    def written(value: object) -> str:
-        return f"{value:,}" if type(value) is int else str(value).replace("|", r"\|")
-
-    lines = [columns, *([written(value) for value in row] for row in rows)]
+    texts = [
+        [f"{value:,}" if type(value) is int else str(value).replace("|", r"\|") for value in row]
+        for row in rows
+    ]
     rule = []
-    for _, *texts in zip(*lines, strict=True):
-        numbers = texts and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in texts)
+    for _, *values in zip(columns, *texts, strict=True):
+        numbers = values and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in values)
         rule.append("--:" if numbers else ":--")
-    lines.insert(1, rule)
-    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in [columns, rule, *texts]))
 
 
 def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
@@ -207,7 +205,7 @@ class LiveHistory(History):
 
     def __enter__(self) -> Self:
         self._lines, self._begin = [], time.perf_counter()
-        self._shown = self._begin
+        self._shown = self._begin  # when the progress was shown last
         self._in_notebook = hasattr(get_ipython(), "kernel")
         if self._in_notebook:
             self._figure = display(plot_history(self), display_id=True)
