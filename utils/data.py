@@ -4,7 +4,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 import warnings
 import zlib
@@ -154,9 +153,10 @@ def _find() -> dict[str, Path] | None:
     except OSError as error:
         problem = f"There is no data in {DATA_FOLDER}; the download failed ({_reason(error)})."
         if ConfigParser.BOOLEAN_STATES[word] or error.errno in (errno.ENOSPC, errno.EDQUOT):
-            remedy = f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set"
-            remedy += " FASHION_MNIST_ROOT to the folder that holds them."
-            raise DataError(f"{problem} {remedy}") from error
+            raise DataError(
+                f"{problem} Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
+                "FASHION_MNIST_ROOT to the folder that holds them."
+            ) from error
         warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
         warnings.warn(f"{warning} {problem}", stacklevel=3)
         return None
@@ -171,9 +171,11 @@ def _search() -> dict[str, Path] | None:
     folder = Path(os.path.expanduser(named)).absolute()
     files = _locate(folder)
     if not files:
-        problem = f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should"
-        remedy = f"name the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it."
-        warnings.warn(f"{problem} {remedy}", stacklevel=4)
+        warnings.warn(
+            f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
+            f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
+            stacklevel=4,
+        )
     return files or _locate(DATA_FOLDER)
 
 
@@ -201,21 +203,22 @@ def _download(folder: Path) -> dict[str, Path] | None:
     A second process waits for the first and then finds the data there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    unfinished, raw = folder / ".download", folder / RAW
     with FileLock(folder / ".download.lock", timeout=DOWNLOAD_SECONDS):
         if files := _locate(folder):
             return files
-        for leftover in folder.glob(".download-*"):  # of a process that was killed
-            shutil.rmtree(leftover)
         with suppress(FileNotFoundError):
-            (folder / RAW).rmdir()  # now, lest anything in it should stop the rename below
+            raw.rmdir()  # now, lest anything in it should stop the rename below
+        shutil.rmtree(unfinished, ignore_errors=True)  # left by one that was killed
         deadline = time.monotonic() + DOWNLOAD_SECONDS
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as unfinished:
-            raw = Path(unfinished) / RAW.name
-            raw.mkdir()
+        try:
+            unfinished.mkdir()
             for name in FILES:
-                (raw / name).write_bytes(_fetch(name, deadline))
-            (folder / RAW).parent.mkdir(exist_ok=True)
-            raw.rename(folder / RAW)
+                (unfinished / name).write_bytes(_fetch(name, deadline))
+            raw.parent.mkdir(exist_ok=True)
+            unfinished.rename(raw)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         return _locate(folder)
 
 
