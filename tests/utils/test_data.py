@@ -443,13 +443,13 @@ class TestDownload:
         assert raw.stat().st_mode & 0o777 == 0o755
         assert {file.stat().st_mode & 0o777 for file in raw.iterdir()} == {0o644}
 
-    @pytest.mark.parametrize(("where", "name"), [(Path, "write_bytes"), (Path, "mkdir")])
-    def test_a_full_disk_is_an_error_and_leaves_nothing(self, monkeypatch, where, name):
+    @pytest.mark.parametrize("method", ["write_bytes", "mkdir"])
+    def test_a_full_disk_is_an_error_and_leaves_nothing(self, monkeypatch, method):
         def full(*_, **__):
             raise OSError(errno.ENOSPC, "No space left on device")
 
         set_mirror(monkeypatch)
-        monkeypatch.setattr(where, name, full)
+        monkeypatch.setattr(Path, method, full)
         with pytest.raises(DataError, match=r"No space left on device.*FASHION_MNIST_ROOT"):
             load_fashion_mnist(8)
         assert self.nothing_is_left()
