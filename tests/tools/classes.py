@@ -138,11 +138,8 @@ except KeyboardInterrupt: pass
         r"^$",
     ),
     "N" * 249: (small_notebook(), FULL, r"^$"),
-    "three errors.html/beside a file whose report has the name of this folder": (
-        small_notebook(),
-        FULL,
-        r"^$|no report|no feedback",
-    ),
+    "twin": (small_notebook(), FULL, r"^$|no report: .*twin\.html"),
+    "twin.html/its report has the name of a folder": (small_notebook(), FULL, r"^$|no report"),
     "kills its parent": (
         instead_of_double("import os, time\nos.kill(os.getppid(), 9)\ntime.sleep(9)"),
         WRONG_2 if LEVEL != "none" else [0, 0, 0],

@@ -282,7 +282,9 @@ kernel.session.pack = pack"""
             "results written into every open file": """
 import os
 for fd in range(3, 300):
-    try: os.write(fd, (TEXT + "\\n").encode())
+    try:
+        os.set_blocking(fd, False)
+        os.write(fd, (TEXT + "\\n").encode())
     except OSError: pass"""
         }
     ),
@@ -730,8 +732,8 @@ class Moving(PatchMLP):
     def state_dict(self, *a, **k):
         return {k: torch.randn_like(v) for k, v in super().state_dict(*a, **k).items()}
 net = Moving(14, 128, 8, 256, 1, 10)""",
-            "forty blocks of square matrices, whose parts could be any": """
-deep = PatchMLP(7, 16, 16, 16, 40, 10)""",
+            "twelve blocks of square matrices, whose parts could be any": """
+deep = PatchMLP(7, 16, 16, 16, 12, 10)""",
             "an invented history": """
 from utils.training import History
 history = History(5, train_data)
@@ -764,24 +766,19 @@ test_counts = test_data.labels.bincount(minlength=10).tolist()"""
         FULL,
         train={
             "trained on the test images": but(
-                but(
-                    TRAIN,
-                    "for images, labels in train_data:",
-                    "for images, labels in (batch for _ in range(12) for batch in test_data):",
-                ),
-                "14, 128, 8, 256, 1",
-                "7, 128, 32, 512, 1",
+                TRAIN,
+                "for images, labels in train_data:",
+                "for images, labels in (batch for _ in range(12) for batch in test_data):",
             )
         },
-        reason="test accuracy above training accuracy",
+        look="above training accuracy",
     ),
     "giant sizes": submission(
         [1, 2, 3, 2, 0, 0],
         train={
-            "a network of a billion numbers in no memory": """
+            "a billion parameters that take no memory": """
 average = PatchMLP(14, 8, 8, 8, 1, 10)
-average.stem.weight = nn.Parameter(torch.zeros(1, 1).expand(10**6, 1000))""",
-            "a network two thousand blocks deep": "model = PatchMLP(14, 4, 4, 4, 2000, 10)",
+average.more = nn.Parameter(torch.zeros(1, 1).expand(10**6, 1000))""",
         },
         accuracy="accuracy = 0.88",
     ),

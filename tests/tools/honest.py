@@ -444,11 +444,7 @@ def patchify(images, patch_size):
     return torch.cat([cell.flatten(1)[:, None] for cell in cells], dim=1)"""
         },
         network={
-            "a layer left over that forward does not use": but(
-                NETWORK,
-                "self.classifier =",
-                "self.unused = nn.Linear(dim, 3)\n        self.classifier =",
-            ),
+            "": NETWORK,
             "buffers": """
 PatchMLP_ = PatchMLP
 
@@ -497,10 +493,18 @@ threading.Thread(target=time.sleep, args=(1000,), daemon=True).start()""",
         },
         load={"images of the loader cached as a list": LOAD + "test_data = list(test_data)"},
         patchify="from my_layers import *",
-        network="from my_layers import PatchMLP as Base",
+        network={
+            "a layer left over that forward does not use": """
+from my_layers import PatchMLP as Base
+
+class Leftover(Base):
+    def __init__(self, *sizes):
+        super().__init__(*sizes)
+        self.first_try = nn.Linear(sizes[1], 3)"""
+        },
         loss={
             "PatchMLP with keywords and defaults of its own": """
-class PatchMLP(Base):
+class PatchMLP(Leftover):
     def __init__(self, patch=14, width=128, hidden1=8, hidden2=256, blocks=1, classes=10, seed=0):
         torch.manual_seed(seed)
         super().__init__(patch, width, hidden1, hidden2, blocks, classes)"""
@@ -530,7 +534,7 @@ def patchify(images, patch_size):
     return images.flatten(1)[:, index]"""
         },
         network={
-            "matrices applied from the right, made in another order": """
+            "some matrices applied from the right, made in another order": """
 class Dense(nn.Module):
     "Y = X W + b, the bias made first."
     def __init__(self, inputs, outputs):
@@ -546,8 +550,8 @@ class PatchMLP(nn.Module):
         super().__init__()
         n = (28 // patch_size) ** 2
         self.patch_size, self.depth = patch_size, depth
-        self.last = nn.ModuleList([Dense(channel_hidden, dim) for _ in range(depth)][::-1])
-        self.third = nn.ModuleList([Dense(dim, channel_hidden) for _ in range(depth)][::-1])
+        self.last = nn.ModuleList([nn.Linear(channel_hidden, dim) for _ in range(depth)][::-1])
+        self.third = nn.ModuleList([nn.Linear(dim, channel_hidden) for _ in range(depth)][::-1])
         self.out = Dense(dim, num_classes)
         self.second = nn.ModuleList([Dense(token_hidden, n) for _ in range(depth)][::-1])
         self.first = nn.ModuleList([Dense(n, token_hidden) for _ in range(depth)][::-1])

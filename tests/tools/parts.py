@@ -14,12 +14,12 @@ Sources = dict[str, str]  # name of a variant (empty: the plain one) -> source o
 
 
 class Case(NamedTuple):
-    """A submission, what it deserves step by step, what it tries, and what the reason must say."""
+    """A submission, what it deserves step by step, what it tries, what a human must be told."""
 
     notebook: NotebookNode
     points: list[int]
     variants: list[str]
-    reason: str = ""
+    look: str = ""
 
 
 # The plain parts: as short as a student can write them.
@@ -108,14 +108,14 @@ def submission(
     train: str | Sources = TRAIN,
     accuracy: str | Sources = ACCURACY,
     after: Sources | None = None,
-    reason: str = "",
+    look: str = "",
 ) -> Case:
     """A notebook of these parts, in this order; a part that is a dict names its variants."""
     parts = [before or {}, IMPORTS, load, patchify, network, loss, train, accuracy, after or {}]
     named = [part if isinstance(part, dict) else {"": part} for part in parts]
     cells = [new_code_cell(source.strip()) for part in named for source in part.values()]
     variants = [name for part in named for name in part if name]
-    return Case(new_notebook(cells=cells), points, variants, reason)
+    return Case(new_notebook(cells=cells), points, variants, look)
 
 
 def but(source: str, old: str, new: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import re
 import shutil
 import tempfile
 import textwrap
@@ -20,7 +21,6 @@ from tools.report.write import write_report
 
 import nbformat
 from nbformat import NotebookNode
-from nbformat.v4 import new_markdown_cell
 
 
 def grade_file(out: Path, submission: str) -> Path:
@@ -96,19 +96,22 @@ def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
     rows = [f"| {step} | {points} |" for step, points in grade.points.items()]
     table = ["| step | points |", "|:--|--:|", *rows, f"| **together** | **{grade.total}** |"]
     text = [
-        f"## {escape(grade.submission)}: {grade.total} of {grade.out_of} points",
-        escape(grade.reason),
+        f"{_verbatim(grade.submission)}: {grade.total} of {grade.out_of} points",
+        _verbatim(grade.reason),
         "\n".join(table),
+        *(f"Counted by the grader, {name}: {value:.2%}." for name, value in grade.figures.items()),
     ]
-    for name, value in grade.figures.items():
-        text.append(f"Counted by the grader, {name}: {value:.2%}.")
     report = nbformat.from_dict(notebook)
-    report.cells.insert(0, new_markdown_cell("\n\n".join(text)))
     report.metadata["title"] = grade.submission
     with tempfile.TemporaryDirectory() as folder:
         executed = Path(folder) / "submission.ipynb"
         nbformat.write(report, executed)
-        write_report(executed, file, allow_errors=True)
+        write_report(executed, file, allow_errors=True, head="\n\n".join(filter(None, text)))
+
+
+def _verbatim(text: str) -> str:
+    """The text in Markdown that shows it as it is."""
+    return re.sub(r"([\\`*_{}\[\]()#+!|$~^=-])", r"\\\1", escape(text))
 
 
 # The first words of a problem, and what to do about it.
