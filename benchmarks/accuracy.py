@@ -119,21 +119,26 @@ def kept_run(
     return result
 
 
-class Watch:
-    """A line of progress; keeps the weights of every epoch of an average, to be measured later."""
+class WatchedHistory(History):
+    """Moves a line of progress, and keeps the weights of every epoch of an average."""
 
-    def __init__(self, average: nn.Module | None, bar: tqdm) -> None:
+    def __init__(
+        self, num_epochs: int, train_data: BatchLoader, average: nn.Module | None, bar: tqdm
+    ) -> None:
+        super().__init__(num_epochs, train_data)
         self.average, self.bar = average, bar
-        self.epochs: list[dict[str, Tensor]] = []
+        self.weights: list[dict[str, Tensor]] = []  # to be measured at the end
 
-    def on_step(self, history: History, seen: int, num_images: int) -> None:
+    def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """One more step."""
+        super().add_step(loss, logits, labels)
         self.bar.update()
 
-    def on_epoch(self, history: History) -> None:
+    def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
         """One more epoch."""
+        super().add_epoch(test_accuracy, average_accuracy)
         if self.average:
-            self.epochs.append(deepcopy(self.average.state_dict()))
+            self.weights.append(deepcopy(self.average.state_dict()))
 
 
 def run(
@@ -152,8 +157,8 @@ def run(
     optimizer = make_optimizer(recipe, model, num_steps)
     start = time.perf_counter()
     with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as bar:
-        watch = Watch(average if recipe.average_weights else None, bar)
-        history = History(recipe.num_epochs, train_data, [watch])
+        averaged = average if recipe.average_weights else None
+        history = WatchedHistory(recipe.num_epochs, train_data, averaged, bar)
         ASSIGNMENT.train(model, average, train_data, None, make_loss(recipe), optimizer, history)
     if history.interrupted:
         raise SystemExit(130)
@@ -161,7 +166,7 @@ def run(
     if not recipe.average_weights:
         return result | {"accuracy": result["last"]}
     epochs = []
-    for weights in watch.epochs:
+    for weights in history.weights:
         average.load_state_dict(weights)
         epochs.append(evaluate(average, other_data))
     return result | {"accuracy": epochs[-1], "epochs": epochs}

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 import warnings
 import zlib
@@ -12,7 +11,6 @@ from collections.abc import Iterator
 from configparser import ConfigParser
 from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
-from http.client import HTTPException
 from numbers import Integral
 from pathlib import Path
 from urllib.request import urlopen
@@ -43,22 +41,21 @@ _REMEDY = "Put the four official files there, readable, or delete them to have t
 
 
 class DataError(Exception):
-    """The data cannot be used; the message names the file, what is wrong and the remedy."""
+    """The data cannot be used; says which file, what is wrong with it and the remedy."""
 
 
 @dataclass(repr=False, eq=False)
 class BatchLoader:
-    """Serve batches of normalised images from tensors that stay in memory, on one device.
+    """Batches of normalised `images` (b, 28, 28) float32 and `labels` (b,) int64, from memory.
 
-    Iterating yields `images` (b, 28, 28) float32 and `labels` (b,) int64. All images are shared out
-    evenly over as few batches as `batch_size` allows: a last batch of leftovers would give the step
-    before every measurement a far noisier gradient. `torch.manual_seed` fixes the shuffled order.
+    All images are shared out evenly over as few batches as `batch_size` allows: a last batch of
+    leftovers would give the step before every measurement a far noisier gradient.
 
     Args:
         images, labels: (n, 28, 28) uint8 and (n,) int64.
         batch_size: images per batch at the most; `ValueError` if not a positive integer.
         mean, std: of the training pixels, as fractions of white.
-        shuffle: a new order in every epoch.
+        shuffle: a new order in every epoch, fixed by `torch.manual_seed`.
         source: where the images come from, "Fashion-MNIST" or "stand-in".
     """
 
@@ -97,35 +94,24 @@ class BatchLoader:
 def load_fashion_mnist(
     batch_size: int = 512, device: str | torch.device = "cpu", validation: int = 0
 ) -> tuple[BatchLoader, BatchLoader]:
-    """Load Fashion-MNIST onto a device and return its two loaders.
+    """Load Fashion-MNIST onto a device; docs/data.md says where it comes from.
 
-    The data is looked for in the folder that the environment variable FASHION_MNIST_ROOT names,
-    then in `data/` of the repository; failing both, it is downloaded into `data/`. Without network,
-    garments are drawn instead, with a warning; FASHION_MNIST_REQUIRED=1 makes that an error.
+    Returns the shuffled training loader and the test loader in fixed order; both normalise with the
+    mean and deviation of the training images served. `validation` holds out that many training
+    images, always the same, and serves them in place of the test images, whose files stay closed.
 
-    Args:
-        batch_size: images per batch at the most.
-        device: where the images live and the batches are made.
-        validation: hold out that many training images, always the same, and serve them in
-            place of the test images, whose files then stay closed; 0 holds out none.
-
-    Returns:
-        The shuffled training loader, and the test (or validation) loader in fixed order.
-        Both normalise with the mean and deviation of the training images served.
-
-    Raises:
-        ValueError: for an argument or a FASHION_MNIST_REQUIRED that cannot be used.
-        DataError: for data incomplete, unreadable or not official, or missing but required.
+    `ValueError` for an argument or a FASHION_MNIST_REQUIRED that cannot be used; `DataError` for
+    data incomplete, unreadable or not official, or missing but required.
     """
     batch_size, device = _as_integer(batch_size, *_POSITIVE), _as_device(device)
-    allowed = range(NUM_TRAIN), f"validation must be 0 to {NUM_TRAIN - 1:,} images"
-    validation = _as_integer(validation, *allowed)
+    held_out = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
+    validation = _as_integer(validation, range(NUM_TRAIN), held_out)
     files = _find()
     images, labels = _read(files, "train") if files else draw_standin(NUM_TRAIN, seed=0)
     if validation:
         order = torch.randperm(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
-        others = images[order[:validation]], labels[order[:validation]]
-        images, labels = images[order[validation:]], labels[order[validation:]]
+        out, kept = order[:validation], order[validation:]
+        others, images, labels = (images[out], labels[out]), images[kept], labels[kept]
     else:
         others = _read(files, "t10k") if files else draw_standin(NUM_TEST, seed=1)
 
@@ -157,19 +143,40 @@ def _as_device(device: str | torch.device) -> torch.device:
         raise ValueError(f'device {device!r} {problem}; "cpu" always can.') from error
 
 
+def _find() -> dict[str, Path] | None:
+    """The four files; None, with a warning, if the stand-in takes their place."""
+    word = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
+    if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
+        raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {word!r}.")
+    try:
+        return _search() or _download(DATA_FOLDER)
+    except OSError as error:
+        problem = f"There is no data in {DATA_FOLDER}; the download failed ({_reason(error)})."
+        if ConfigParser.BOOLEAN_STATES[word] or error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise DataError(
+                f"{problem} Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
+                "FASHION_MNIST_ROOT to the folder that holds them."
+            ) from error
+        warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
+        warnings.warn(f"{warning} {problem}", stacklevel=3)
+        return None
+
+
 def _search() -> dict[str, Path] | None:
     """The four files: where FASHION_MNIST_ROOT says, else in `data/`."""
-    if named := os.environ.get("FASHION_MNIST_ROOT"):
-        # os.path's leaves the name of an unknown user as it is, where Path's raises.
-        folder = Path(os.path.expanduser(named)).absolute()
-        if files := _locate(folder):
-            return files
+    named = os.environ.get("FASHION_MNIST_ROOT")
+    if not named:
+        return _locate(DATA_FOLDER)
+    # os.path's leaves the name of an unknown user as it is, where Path's raises.
+    folder = Path(os.path.expanduser(named)).absolute()
+    files = _locate(folder)
+    if not files:
         warnings.warn(
             f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
             f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
             stacklevel=4,
         )
-    return _locate(DATA_FOLDER)
+    return files or _locate(DATA_FOLDER)
 
 
 def _locate(folder: Path) -> dict[str, Path] | None:
@@ -191,27 +198,27 @@ def _locate(folder: Path) -> dict[str, Path] | None:
 
 
 def _download(folder: Path) -> dict[str, Path] | None:
-    """Download the four files, so that they appear in `folder` all at once.
+    """Download the four files, so that they appear in `folder` all at once, or not at all.
 
-    Whatever stops it leaves at most a hidden folder that the next download removes. A second
-    process waits for the first and then finds the data there.
+    A second process waits for the first and then finds the data there.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    unfinished, raw = folder / ".download", folder / RAW
     with FileLock(folder / ".download.lock", timeout=DOWNLOAD_SECONDS):
         if files := _locate(folder):
             return files
-        for leftover in folder.glob(".download-*"):
-            shutil.rmtree(leftover)
         with suppress(FileNotFoundError):
-            (folder / RAW).rmdir()  # now, lest anything in it should stop the rename below
+            raw.rmdir()  # now, lest anything in it should stop the rename below
+        shutil.rmtree(unfinished, ignore_errors=True)  # left by one that was killed
         deadline = time.monotonic() + DOWNLOAD_SECONDS
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as unfinished:
-            raw = Path(unfinished) / RAW.name
-            raw.mkdir()
+        try:
+            unfinished.mkdir()
             for name in FILES:
-                (raw / name).write_bytes(_fetch(name, deadline))
-            (folder / RAW).parent.mkdir(exist_ok=True)
-            raw.rename(folder / RAW)
+                (unfinished / name).write_bytes(_fetch(name, deadline))
+            raw.parent.mkdir(exist_ok=True)
+            unfinished.rename(raw)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
         return _locate(folder)
 
 
@@ -232,37 +239,15 @@ def _fetch(name: str, deadline: float) -> bytes:
                     if time.monotonic() > deadline:
                         raise TimeoutError(f"not done after {DOWNLOAD_SECONDS} seconds")
             return _verified(bytes(content), Path(f"{name}.gz"))
-        except (OSError, HTTPException, ValueError, DataError) as error:
+        except Exception as error:  # whatever is wrong with one mirror, the next is asked
             failures.append(f"{mirror}: {_reason(error)}")
     raise OSError("; ".join(failures))
-
-
-def _find() -> dict[str, Path] | None:
-    """The four files; None, with a warning, if the stand-in takes their place."""
-    word = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
-    if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
-        raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {word!r}.")
-    try:
-        return _search() or _download(DATA_FOLDER)
-    except OSError as error:
-        reason = f"no data in {DATA_FOLDER}; the download failed ({_reason(error)})"
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        if full or ConfigParser.BOOLEAN_STATES[word]:
-            raise DataError(
-                f"{'The disk is full' if full else 'FASHION_MNIST_REQUIRED is set'}, but {reason}. "
-                f"Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
-                "FASHION_MNIST_ROOT to the folder that holds them."
-            ) from error
-        warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
-        warnings.warn(f"{warning} Reason: {reason}.", stacklevel=3)
-        return None
 
 
 def _read(files: dict[str, Path], prefix: str) -> tuple[Tensor, Tensor]:
     """The verified images (n, 28, 28) uint8 and labels (n,) int64 of one set."""
     contents = []
-    # First come the magic number and, in four bytes each, the sizes.
-    for name, header in (("images-idx3", 16), ("labels-idx1", 8)):
+    for name, header in (("images-idx3", 16), ("labels-idx1", 8)):  # bytes before the content
         file = files[f"{prefix}-{name}-ubyte"]
         try:
             if not file.is_file():  # reading a pipe would wait for ever

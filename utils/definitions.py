@@ -9,17 +9,13 @@ NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 
 
 def tagged_cells(tag: str, notebook: str | Path) -> list[nbformat.NotebookNode]:
-    """The code cells that carry `tag`, in order; `notebook` as in `load_definitions`."""
+    """The code cells with a tag, in order; `notebook` is a file in `notebooks/`, or any path."""
     cells = nbformat.read(NOTEBOOKS / notebook, as_version=4).cells
     return [c for c in cells if c.cell_type == "code" and tag in c.metadata.get("tags", [])]
 
 
 def load_definitions(notebook: str | Path = "fashion_mnist.ipynb") -> SimpleNamespace:
-    """Run a notebook's cells tagged `definition` and return the names that they define.
-
-    These cells hold imports, hyperparameters, functions and classes: running them loads no data
-    and trains nothing. `notebook` is the name of a file in `notebooks/`, or any path.
-    """
+    """Run the cells tagged `definition`, which neither load data nor train; return their names."""
     names = {"__name__": Path(notebook).stem}
     for cell in tagged_cells("definition", notebook):
         exec(compile(cell.source, str(notebook), "exec"), names)

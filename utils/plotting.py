@@ -3,9 +3,9 @@
 Every figure describes itself in words, its main finding included: the report reads them out.
 """
 
-import sys
 import time
 from collections.abc import Iterable, Sequence
+from typing import Self
 
 from utils.data import STAND_IN
 from utils.training import History
@@ -19,7 +19,7 @@ from IPython.display import Markdown, display
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.textpath import TextPath
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
 from torch import Tensor
 from tqdm import tqdm
@@ -34,10 +34,10 @@ WIDTH = 4.5  # inches: a phone still shows text of 8 points; panels stand one be
 def use_style() -> None:
     """Set matplotlib's defaults for all figures, whatever a matplotlibrc says."""
     mpl.rcdefaults()
-    mpl.rc("font", size=10.5)
     mpl.rc("axes", titlesize=11, grid=True, axisbelow=True)
     mpl.rc("axes.spines", top=False, right=False)
-    mpl.rcParams |= {"grid.color": "#e4e4e4", "image.cmap": "gray", "lines.linewidth": 2}
+    mpl.rcParams |= {"font.size": 10.5, "lines.linewidth": 2, "legend.frameon": False}
+    mpl.rcParams |= {"grid.color": "#e4e4e4", "image.cmap": "gray"}
     if shell := get_ipython():
         set_matplotlib_formats("retina")  # two pixels a point: sharp on dense screens
         pictures = shell.display_formatter.formatters["image/png"]
@@ -69,8 +69,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     for _, *values in zip(columns, *texts, strict=True):
         numbers = values and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in values)
         rule.append("--:" if numbers else ":--")
-    lines = [columns, rule, *texts]
-    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return Markdown("\n".join(f"| {' | '.join(line)} |" for line in [columns, rule, *texts]))
 
 
 def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
@@ -99,9 +98,7 @@ def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
 def plot_images(
     images: Tensor, titles: Sequence[str], columns: int, title: str, source: str
 ) -> DescribedFigure:
-    """Draw uint8 images (n, 28, 28), each under its own title, in rows of `columns` or of fewer
-    if the titles are long.
-    """
+    """Draw uint8 images (n, 28, 28) under their titles; fewer than `columns` if these are long."""
     lines = "\n".join(titles).split("\n")
     widest = max(TextPath((0, 0), line, 9.5).get_extents().width for line in lines)
     columns = max(1, min(columns, int(72 * WIDTH / (widest + 4))))
@@ -109,16 +106,13 @@ def plot_images(
     shown = "; ".join(titles).replace("\n", ", ")
     finding = f"Pictures in rows of {columns}, {len(images)} in all: {shown}."
     figure = DescribedFigure(0.3 + -(-len(images) // columns) * height, title, source, finding)
-    _draw_images(figure, images, titles, columns)
+    _draw_grid(figure, images, titles, columns)
     return figure
 
 
-def _draw_images(
-    figure: FigureBase, images: Tensor, titles: Sequence[str], columns: int = 1
-) -> None:
-    rows = -(-len(images) // columns)
+def _draw_grid(figure: FigureBase, images: Tensor, titles: Sequence[str], columns: int = 1) -> None:
     for number, (image, title) in enumerate(zip(images, titles, strict=True), start=1):
-        axes = figure.add_subplot(rows, columns, number)
+        axes = figure.add_subplot(-(-len(images) // columns), columns, number)
         axes.imshow(image.cpu().numpy(), vmin=0, vmax=255)
         axes.set_title(title, fontsize=9.5)
         axes.set_axis_off()
@@ -134,11 +128,11 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
     )
     figure = DescribedFigure(2.2, "An image, its patches, and the image again", source, finding)
     left, middle, right = figure.subfigures(1, 3)
-    _draw_images(left, image[None], [f"the image, {tuple(image.shape)}"])
+    _draw_grid(left, image[None], [f"the image, {tuple(image.shape)}"])
     word = "patch " if per_side < 4 else ""  # as there is room
     names = [f"{word}{number}" for number in range(len(patches))]
-    _draw_images(middle, patches.view(-1, size, size), names, per_side)
-    _draw_images(right, rebuilt[None], ["put back together"])
+    _draw_grid(middle, patches.view(-1, size, size), names, per_side)
+    _draw_grid(right, rebuilt[None], ["put back together"])
     return figure
 
 
@@ -163,10 +157,9 @@ def plot_history(history: History) -> DescribedFigure:
     if done:
         ends = "; ".join(f"{name} {_from_to(values, '.1%')}" for name, values in curves.items())
         finding = (
-            "Two line charts. Above, the mean training loss of an epoch: "
-            f"{_from_to(history.train_loss, '.3f')} nats per image. Below, the accuracy: {ends} "
-            "(EMA, the moving average of the weights); on the test images highest after epoch "
-            f"{test.index(max(test)) + 1}, {max(test):.1%}."
+            f"The mean training loss goes {_from_to(history.train_loss, '.3f')} nats per image, "
+            f"the accuracy: {ends} (EMA, the moving average of the weights); on the test images "
+            f"highest after epoch {test.index(max(test)) + 1}, {max(test):.1%}."
         )
     title = f"After {done} of {history.num_epochs} epochs"
     figure = DescribedFigure(5.2, title, history.train_data.source, finding)
@@ -175,7 +168,7 @@ def plot_history(history: History) -> DescribedFigure:
     _plot_losses(loss, history, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
     loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="epoch's mean")
     loss.set_title("Training loss")
-    loss.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    loss.legend(loc="upper left", bbox_to_anchor=(1, 1))
     for (name, values), (color, style) in zip(curves.items(), LOOKS, strict=True):
         accuracy.plot(epochs, values, style, color=color, label=name)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
@@ -202,54 +195,50 @@ def _label_ends(axes: Axes) -> None:
         place += 0.11  # of the height of the axes: a line of text
 
 
-class LiveHistory:
-    """Show a run while it goes on: its figure, a line for each epoch, and the progress.
+class LiveHistory(History):
+    """A history that shows its figure, a line for each epoch and the progress while it grows.
 
-    In a notebook all are updated in place. Elsewhere only the lines are printed, and the progress
-    only to a terminal. Make a new one right before every run.
+    In a notebook all are updated in place; elsewhere the lines are printed.
     """
 
     INTERVAL = 0.2  # seconds between two updates of the progress
 
-    def __init__(self) -> None:
+    def __enter__(self) -> Self:
+        self._lines, self._begin = [], time.perf_counter()
+        self._shown = self._begin  # when the progress was shown last
         self._in_notebook = hasattr(get_ipython(), "kernel")
-        self._figure = self._text = None  # display handles
-        self._lines: list[str] = []
-        self._start = self._shown = time.perf_counter()
+        if self._in_notebook:
+            self._figure = display(plot_history(self), display_id=True)
+            self._text = display({"text/plain": ""}, raw=True, display_id=True)
+        return super().__enter__()
 
-    def on_step(self, history: History, seen: int, num_images: int) -> None:
-        """Update the progress of the run. A GPU runs a little behind it: steps sent off count."""
-        now = time.perf_counter()
-        if now - self._shown >= self.INTERVAL:
+    def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
+        """Note one step. A GPU runs a little behind the progress: steps sent off count."""
+        super().add_step(loss, logits, labels)
+        now, size = time.perf_counter(), self.train_data.num_images
+        if self._in_notebook and now - self._shown >= self.INTERVAL:
             self._shown = now
-            done, total = len(history) * num_images + seen, history.num_epochs * num_images
-            look = {"prefix": f"epoch {len(history) + 1}", "unit": " images", "unit_scale": True}
-            self._show(history, tqdm.format_meter(done, total, now - self._start, ncols=79, **look))
+            done, total = len(self) * size + self._seen, self.num_epochs * size
+            look = {"prefix": f"epoch {len(self) + 1}", "unit": " images", "unit_scale": True}
+            self._show(tqdm.format_meter(done, total, now - self._begin, ncols=79, **look))
 
-    def on_epoch(self, history: History) -> None:
-        """Redraw the figure and add the epoch's line."""
-        accuracies = history.train_accuracy, history.test_accuracy, history.average_accuracy
-        train, test, average = (f"{values[-1]:.2%}" for values in accuracies)
+    def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
+        """Complete an epoch, and show it."""
+        super().add_epoch(test_accuracy, average_accuracy)
         self._lines.append(
-            f"epoch {len(history)}: loss {history.train_loss[-1]:.3f}, accuracy {train} training, "
-            f"{test} test, {average} test with EMA, {history.seconds[-1]:.1f} s"
+            f"epoch {len(self)}: loss {self.train_loss[-1]:.3f}, accuracy "
+            f"{self.train_accuracy[-1]:.2%} training, {test_accuracy:.2%} test, "
+            f"{average_accuracy:.2%} test with EMA, {self.seconds[-1]:.1f} s"
         )
-        self._show(history)
         if self._in_notebook:
-            self._figure.update(plot_history(history))
-
-    def _show(self, history: History, progress: str = "") -> None:
-        """Show the progress or, without any, the line of the epoch just completed."""
-        if self._in_notebook:
-            text = {"text/plain": "\n".join([*self._lines, progress]).rstrip()}
-            if self._figure is None:
-                self._figure = display(plot_history(history), display_id=True)
-                self._text = display(text, raw=True, display_id=True)
-            self._text.update(text, raw=True)
-        elif not progress:
+            self._show()
+            self._figure.update(plot_history(self))
+        else:
             print(self._lines[-1])
-        elif sys.stdout.isatty():
-            print(progress, end="\r", flush=True)  # the next line is longer, and overwrites it
+        self._start_epoch()  # the time of the drawing is none of its own
+
+    def _show(self, *progress: str) -> None:
+        self._text.update({"text/plain": "\n".join([*self._lines, *progress])}, raw=True)
 
 
 def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> DescribedFigure:
@@ -313,12 +302,10 @@ def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> Described
             accuracy.plot(failed.keys(), [0] * len(failed), "x", transform=bottom, **look)
         figure.alt += f" {name}: {', '.join(said)}."
     accuracy.set(title="After the last epoch", xlabel="learning rate", xscale="log")
+    accuracy.xaxis.set(major_formatter="{x:g}", minor_formatter="")
     accuracy.set_ylabel("held-out images right")
-    accuracy.xaxis.set_major_formatter("{x:g}")
-    accuracy.xaxis.set_minor_formatter(NullFormatter())
     accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
     accuracy.margins(y=0.15)
     loss.set_title("Training loss, each at its best rate")
-    handles, labels = accuracy.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=2, frameon=False)
+    figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -1,7 +1,4 @@
-"""The drawn stand-in: ten garment classes for machines with neither data nor network.
-
-It keeps everything runnable, tests included. Its accuracy says nothing about Fashion-MNIST.
-"""
+"""The drawn stand-in: ten garment classes for tests, and machines with neither data nor network."""
 
 import torch
 from torch import Tensor
@@ -36,8 +33,7 @@ def draw_standin(num_images: int, seed: int) -> tuple[Tensor, Tensor]:
 
     garments = torch.tensor([[mark == "#" for mark in row] for row in _GARMENTS.split()])
     garments = garments.view(9, 10, 9).transpose(0, 1).float()  # (10, 9, 9)
-    labels = torch.arange(num_images) % len(garments)
-    labels = labels[torch.randperm(num_images, generator=generator)]
+    labels = torch.randperm(num_images, generator=generator) % len(garments)
     # Places run from -1 to 1. What lies at (x, y) of an image is taken from (u, v) of its garment:
     # v = down (y - middle), u = side (across (x - center) - slant v).
     across, down = SIDE / uniform(15, 24), SIDE / uniform(17, 26)

@@ -3,7 +3,6 @@
 import math
 import operator
 import time
-from collections.abc import Sequence
 from typing import Self
 
 from utils.data import BatchLoader
@@ -17,12 +16,7 @@ class History:
 
     As a context manager around the loop it ends an interrupted run (Ctrl-C, or the notebook's stop
     button) quietly and keeps its complete epochs; without one, the interrupt is raised.
-
-    Args:
-        num_epochs: how many epochs are asked for; `ValueError` if below 1.
-        train_data: what the run learns from.
-        watchers: told of every step, by `on_step(history, seen, num_images)` in images of the
-            epoch, and of every epoch, by `on_epoch(history)`.
+    `ValueError` for a `num_epochs` below 1.
 
     Attributes:
         step_loss: mean loss of every training batch, nats per image.
@@ -31,14 +25,14 @@ class History:
         test_accuracy: fraction of the test images right, after the epoch.
         average_accuracy: the same with the averaged weights.
         seconds: wall time of the epoch, the test images included.
-        interrupted: whether an interrupt ended the run before `num_epochs`.
+        interrupted: whether it ended before `num_epochs`.
         diverged_at: number of the first step, from 1, whose loss was not finite; None without one.
     """
 
-    def __init__(self, num_epochs: int, train_data: BatchLoader, watchers: Sequence = ()) -> None:
+    def __init__(self, num_epochs: int, train_data: BatchLoader) -> None:
         if num_epochs < 1:
             raise ValueError(f"num_epochs must be at least 1, not {num_epochs!r}.")
-        self.num_epochs, self.train_data, self.watchers = num_epochs, train_data, watchers
+        self.num_epochs, self.train_data = num_epochs, train_data
         self.step_loss, self.train_loss, self.train_accuracy = [], [], []
         self.test_accuracy, self.average_accuracy, self.seconds = [], [], []
         self.interrupted, self.diverged_at = False, None
@@ -60,14 +54,11 @@ class History:
         # Both stay tensors until the epoch ends: reading a number would make a GPU wait.
         self._steps.append((loss.detach(), right, len(labels)))
         self._seen += len(labels)
-        for watcher in self.watchers:
-            watcher.on_step(self, self._seen, self.train_data.num_images)
 
     def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
         """Complete an epoch with its two accuracies, fractions; start the next one.
 
-        Raises:
-            FloatingPointError: if a loss of the epoch is not finite; says at which step.
+        `FloatingPointError` if a loss of the epoch is not finite; it says at which step.
         """
         losses, right, sizes = zip(*self._steps, strict=True)
         losses = torch.stack(losses).tolist()
@@ -79,18 +70,16 @@ class History:
                     f"(step {self.diverged_at} in all). A lower learning rate or smaller initial "
                     "weights usually help; then start again from a fresh model."
                 )
-        measured = {
-            "train_loss": sum(map(operator.mul, losses, sizes)) / self._seen,
-            "train_accuracy": int(torch.stack(right).sum()) / self._seen,
-            "test_accuracy": test_accuracy,
-            "average_accuracy": average_accuracy,
-            "seconds": time.perf_counter() - self._start,
-        }
-        longer = {name: [*getattr(self, name), value] for name, value in measured.items()}
+        mean = sum(map(operator.mul, losses, sizes)) / self._seen
         # In one call, which no interrupt divides: all lists are of equal length at any time.
-        vars(self).update(longer, step_loss=self.step_loss + losses)
-        for watcher in self.watchers:
-            watcher.on_epoch(self)
+        vars(self).update(
+            step_loss=[*self.step_loss, *losses],
+            train_loss=[*self.train_loss, mean],
+            train_accuracy=[*self.train_accuracy, int(torch.stack(right).sum()) / self._seen],
+            test_accuracy=[*self.test_accuracy, test_accuracy],
+            average_accuracy=[*self.average_accuracy, average_accuracy],
+            seconds=[*self.seconds, time.perf_counter() - self._start],
+        )
         self._start_epoch()
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
@@ -106,11 +95,7 @@ class History:
 
 @torch.inference_mode()
 def predict(model: nn.Module, data: BatchLoader) -> Tensor:
-    """The logits (n, num_classes) of all images of a loader.
-
-    Raises:
-        ValueError: if the loader shuffles: its labels would not line up with the logits.
-    """
+    """The logits (n, num_classes) of all images; `ValueError` for a loader that shuffles."""
     if data.shuffle:
         raise ValueError("predict needs a loader with shuffle=False, or labels get mixed up.")
     model.eval()

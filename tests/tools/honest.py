@@ -23,7 +23,8 @@ from parts import (
 def disguised() -> NotebookNode:
     """The model answer without checks, tags, headings and figures; with a cell that fails."""
     notebook = without(real_answer(1), lambda cell: "check" in cell.metadata.get("tags", []))
-    notebook = changed(notebook, "[plotting.LiveHistory()]", "[]")
+    notebook = changed(notebook, "import evaluate, predict", "import History, evaluate, predict")
+    notebook = changed(notebook, "plotting.LiveHistory(", "History(")
     for cell in notebook.cells:
         cell.metadata.clear()
         cell.source = re.sub(r"^plotting\.plot_.*$", "", cell.source, flags=re.MULTILINE)

@@ -355,7 +355,7 @@ def test_in_jupyterlab_training_shows_itself_and_can_be_stopped(browser, lab, tm
         page.locator(".jp-Notebook-ExecutionIndicator[data-status=idle]").wait_for()
         run_all_cells(page)
 
-        training = page.locator(".jp-CodeCell", has_text="plotting.LiveHistory()")
+        training = page.locator(".jp-CodeCell", has_text="plotting.LiveHistory(")
         figure = training.locator(".jp-OutputArea-output img")
         lines = training.locator(".jp-OutputArea-output pre")
         pictures, progress, sizes = [], set(), set()

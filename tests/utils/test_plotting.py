@@ -2,7 +2,6 @@
 
 import base64
 import io
-import sys
 from itertools import combinations, product
 from types import SimpleNamespace
 
@@ -27,11 +26,12 @@ STAGES = {
     "mean": (512, 64),
     "classifier": (512, 10),
 }
+DATA = SimpleNamespace(source="Fashion-MNIST", num_images=60_000)
 
 
 def history(epochs, source="Fashion-MNIST"):
     values = [0.7 + 0.01 * epoch for epoch in range(epochs)]
-    run = History(5, SimpleNamespace(source=source, num_images=60_000))
+    run = History(5, SimpleNamespace(source=source))
     run.step_loss = [0.5] * 4 * epochs
     run.train_loss, run.train_accuracy, run.seconds = list(values), list(values), list(values)
     run.test_accuracy, run.average_accuracy = list(values), list(values)
@@ -294,14 +294,21 @@ def test_figures_reach_the_notebook_sharp_and_with_their_words(monkeypatch):
     assert picture.width == pytest.approx(2 * metadata["image/png"]["width"], abs=1)
 
 
+def steps(live, sizes):
+    """Note steps of that many images, all taken for class 0, and of class 1 in truth."""
+    for size in sizes:
+        live.add_step(torch.tensor(0.5), torch.eye(10)[:1].expand(size, 10), torch.ones(size))
+
+
 def test_without_a_notebook_the_live_history_prints_one_line_an_epoch(capsys):
-    live = plotting.LiveHistory()
-    for epochs in (1, 2):
-        live.on_step(history(epochs - 1), 512, 60_000)
-        live.on_epoch(history(epochs))
+    with plotting.LiveHistory(5, DATA) as live:
+        for _ in range(2):
+            steps(live, [30_000, 30_000])
+            live.add_epoch(0.7, 0.71)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    assert lines[1].startswith("epoch 2: loss 0.710")
+    line = "epoch 2: loss 0.500, accuracy 0.00% training, 70.00% test, 71.00% test with EMA, "
+    assert lines[1].startswith(line)
 
 
 @pytest.fixture
@@ -320,15 +327,16 @@ def live(monkeypatch):
     monkeypatch.setattr(plotting, "get_ipython", lambda: SimpleNamespace(kernel=None))
     monkeypatch.setattr(plotting, "display", lambda content, **options: Handle(content))
     monkeypatch.setattr(plotting.time, "perf_counter", lambda: clock[0])
-    return plotting.LiveHistory(), clock, shown
+    with plotting.LiveHistory(5, DATA) as history:
+        yield history, clock, shown
 
 
 def test_in_a_notebook_one_figure_and_one_text_are_updated_in_place(live):
     live, clock, shown = live
-    for epochs in (1, 2, 3):
+    for _ in range(3):
         clock[0] += 1.0
-        live.on_step(history(epochs - 1), 30_000, 60_000)
-        live.on_epoch(history(epochs))
+        steps(live, [60_000])
+        live.add_epoch(0.7, 0.71)
     pictures, texts = shown
     titles = [picture.alt.split(".")[0] for picture in pictures]
     assert titles == [f"After {done} of 5 epochs" for done in range(4)]
@@ -336,36 +344,46 @@ def test_in_a_notebook_one_figure_and_one_text_are_updated_in_place(live):
     assert [line[:8] for line in lines] == ["epoch 1:", "epoch 2:", "epoch 3:"]
 
 
+def test_the_time_of_an_epoch_leaves_out_the_drawing(live, monkeypatch):
+    live, clock, _ = live
+
+    def draw_slowly(history):
+        clock[0] += 10.0
+
+    monkeypatch.setattr(plotting, "plot_history", draw_slowly)
+    for _ in range(2):
+        clock[0] += 1.0
+        steps(live, [60_000])
+        live.add_epoch(0.7, 0.71)
+    assert live.seconds == [1.0, 1.0]
+
+
 def test_the_progress_gives_speed_and_time_left(live):
     live, clock, shown = live
     clock[0] += 2.0  # half of the first of five epochs
-    live.on_step(history(0), 30_000, 60_000)
+    steps(live, [30_000])
     progress = shown[1][-1]["text/plain"]
     assert progress.startswith("epoch 1:  10%|█")
     assert progress.endswith("| 30.0k/300k [00:02<00:18, 15.0k images/s]")
     assert len(progress) == 79
 
 
+def test_the_progress_counts_the_images_of_all_epochs(live):
+    live, clock, shown = live
+    steps(live, [30_000, 30_000])
+    live.add_epoch(0.7, 0.71)
+    clock[0] += 1.0
+    steps(live, [15_000])
+    assert shown[1][-1]["text/plain"].splitlines()[-1].startswith("epoch 2:  25%|")
+    assert "75.0k/300k" in shown[1][-1]["text/plain"]
+
+
 def test_the_progress_is_updated_at_most_every_fifth_of_a_second(live):
     live, clock, shown = live
-    for seen in range(1, 1001):
+    for _ in range(1000):
         clock[0] += 0.01
-        live.on_step(history(0), seen, 1000)
+        steps(live, [1])
     assert 40 <= len(shown[1]) <= 52  # 10 s
-
-
-def test_a_terminal_gets_the_progress_in_one_line_that_is_overwritten(monkeypatch):
-    terminal = io.StringIO()
-    terminal.isatty = lambda: True
-    monkeypatch.setattr(sys, "stdout", terminal)
-    live = plotting.LiveHistory()
-    monkeypatch.setattr(live, "INTERVAL", 0.0)
-    live.on_step(history(0), 512, 60_000)
-    live.on_epoch(history(1))
-    progress, epoch = terminal.getvalue().split("\r")
-    assert progress.startswith("epoch 1:   0%|")
-    assert epoch.startswith("epoch 1: loss")
-    assert len(epoch.rstrip("\n")) >= len(progress)
 
 
 def test_confusion_rows_are_shares_of_the_label():

@@ -14,9 +14,9 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-def run(notebook, model, loaders, optimizer, num_epochs, loss=cross_entropy, watchers=()):
+def run(notebook, model, loaders, optimizer, num_epochs, loss=cross_entropy, kind=History):
     """Train with the notebook's loop; return the history, and the average of the weights."""
-    history, average = History(num_epochs, loaders[0], watchers), deepcopy(model)
+    history, average = kind(num_epochs, loaders[0]), deepcopy(model)
     notebook["train"](model, average, *loaders, loss, optimizer, history)
     return history, average
 
@@ -28,11 +28,19 @@ def fit(notebook, loaders, num_epochs=2, **options):
     return model, history
 
 
-class Watcher:
-    """Does nothing, unless told otherwise."""
+def watched(after_step=lambda history: None, after_epoch=lambda history: None):
+    """A kind of history that calls these functions."""
 
-    def __init__(self, on_step=lambda *_: None, on_epoch=lambda *_: None):
-        self.on_step, self.on_epoch = on_step, on_epoch
+    class Watched(History):
+        def add_step(self, *step):
+            super().add_step(*step)
+            after_step(self)
+
+        def add_epoch(self, *accuracies):
+            super().add_epoch(*accuracies)
+            after_epoch(self)
+
+    return Watched
 
 
 def test_the_history_holds_one_entry_an_epoch_and_one_loss_a_step(notebook, loaders):
@@ -48,13 +56,13 @@ def test_the_average_follows_the_weights_and_is_measured_beside_them(notebook, l
     model = notebook["make_model"]()
     weights = [parameter.detach().double() for parameter in model.parameters()]
 
-    def follow(history, seen, num_images):
+    def follow(history):
         keep = notebook["ema_decay"]
         for number, parameter in enumerate(model.parameters()):
             weights[number] = keep * weights[number] + (1 - keep) * parameter.detach()
 
     optimizer = notebook["make_optimizer"](model)
-    history, average = run(notebook, model, loaders, optimizer, 2, watchers=[Watcher(follow)])
+    history, average = run(notebook, model, loaders, optimizer, 2, kind=watched(follow))
     for mean, expected in zip(average.parameters(), weights, strict=True):
         torch.testing.assert_close(mean.double(), expected, rtol=1e-4, atol=1e-5)
     assert history.average_accuracy[-1] == evaluate(average, loaders[1])
@@ -78,7 +86,7 @@ def test_an_interrupt_keeps_the_complete_epochs(notebook, loaders, capsys):
         if len(history) == 2:
             raise KeyboardInterrupt
 
-    _, history = fit(notebook, loaders, 4, watchers=[Watcher(on_epoch=stop_after_two)])
+    _, history = fit(notebook, loaders, 4, kind=watched(after_epoch=stop_after_two))
     assert history.interrupted
     assert len(history) == len(history.train_loss) == len(history.seconds) == 2
     assert "Interrupted after 2 of 4 epochs" in capsys.readouterr().out
@@ -139,22 +147,11 @@ def test_an_interrupt_between_any_two_lines_leaves_lists_of_equal_length(noteboo
 def test_an_interrupt_within_the_first_epoch_is_raised_because_nothing_is_to_keep(
     notebook, loaders
 ):
-    def stop(history, seen, num_images):
+    def stop(history):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match="before the first epoch was complete"):
-        fit(notebook, loaders, watchers=[Watcher(stop)])
-
-
-def test_every_step_is_reported_with_the_images_seen(notebook, loaders):
-    calls = []
-
-    def note(history, seen, num_images):
-        calls.append((len(history), seen, num_images))
-
-    fit(notebook, loaders, watchers=[Watcher(note)])
-    epoch = range(250, 2501, 250)  # 2,500 images in batches of 256 at the most
-    assert calls == [(done, seen, 2500) for done in (0, 1) for seen in epoch]
+        fit(notebook, loaders, kind=watched(stop))
 
 
 def test_a_loss_of_nan_names_the_step(notebook, loaders):
