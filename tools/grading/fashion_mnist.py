@@ -234,7 +234,8 @@ def ask_steps(
     """The loss of some logits, and where an optimiser's steps lead with these gradients."""
     import torch
 
-    loss = names["loss_function"](torch.tensor(logits), torch.tensor(labels))
+    loss_function, batches = names["loss_function"], (torch.tensor(logits), torch.tensor(labels))
+    losses = [loss_function(*batch) for batch in zip(*(b.split(10) for b in batches), strict=True)]
     layer, weights = torch.nn.Linear(5, 3, dtype=torch.float32), torch.tensor(weights)
     layer.weight.data, layer.bias.data = weights[:, :5].clone(), weights[:, 5].clone()
     optimizer, places = names["make_optimizer"](layer), []
@@ -244,13 +245,13 @@ def ask_steps(
         places.append(torch.cat([layer.weight, layer.bias[:, None]], dim=1).detach())
     groups = getattr(optimizer, "param_groups", [{}])
     betas = groups[0].get("betas", names.get("betas", (0.9, 0.999)))
-    return {"loss": loss, "places": torch.stack(places), "betas": betas}
+    return {"losses": losses, "places": torch.stack(places), "betas": betas}
 
 
 def judge_steps(reply: Reply, replies: dict[str, Reply]) -> Verdict:
     answer, inputs, own = reply.answer, reply.inputs, reply.expected()
-    if difference := difference_between(answer["loss"], own["loss"]):
-        return Verdict(f"loss_function(logits (50, 10), labels (50,)): {difference}")
+    if difference := difference_between(answer["losses"], own["losses"]):
+        return Verdict(f"loss_function of 5 times logits (10, 10), labels (10,): {difference}")
     claimed = answer["betas"].ravel().tolist()
     choices = [tuple(own["betas"]), (0.9, 0.999)]
     if len(claimed) == 2 and all(0.5 <= beta < 1 for beta in claimed):
