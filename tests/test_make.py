@@ -132,3 +132,12 @@ def test_nobodys_settings_reach_the_programs(folder, target):
     lines = (folder / "environment").read_text().splitlines()
     mine = {line.removesuffix("=mine") for line in lines if line.endswith("=mine")}
     assert mine == (set(OTHERS) if target == "lab" else set())
+
+
+def test_one_notebook_is_checked_and_none_is_asked_for(folder):
+    make(folder, "starter", "PYTHON=./python3.12")
+    result, log = make(folder, "check")
+    assert result.returncode != 0
+    assert "which file? make check NOTEBOOK=my.ipynb" in result.stderr
+    assert "tools.grading" not in log
+    assert "-m tools.grading my.ipynb --no-network" in make(folder, "check", "NOTEBOOK=my.ipynb")[1]

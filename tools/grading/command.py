@@ -24,7 +24,7 @@ from pathlib import Path
 from tools.grading.grade import Grade, Settings
 from tools.grading.results import merge, write_tables
 from tools.grading.rubric import ASSIGNMENT, Rubric, load_rubric
-from tools.grading.run import ClassRun, available_cores, find_submissions
+from tools.grading.run import ClassRun, available_cores, find_submissions, start_to_load
 from tools.grading.sandbox import LEVELS, REPOSITORY, find_level
 
 from filelock import FileLock, Timeout
@@ -33,6 +33,8 @@ from filelock import FileLock, Timeout
 def main() -> None:
     arguments = _parse()
     try:
+        if arguments.submissions:
+            start_to_load(arguments.assignment.resolve())  # while this process does so, too
         rubric = load_rubric(arguments.assignment)
         if arguments.rubric:
             for name, step in zip(rubric.names, rubric.steps, strict=True):

@@ -485,7 +485,7 @@ STEPS = [
         "Final accuracy",
         1,
         "`accuracy`, a fraction or in percent, is what the grader counts for the trained network "
-        "on the test images.",
+        f"on the test images, more than {LEARNED:.0%}.",
         ask_accuracy,
         draw_test_images,
         (*NETWORK_HELPERS, ask_trained),

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from multiprocessing import forkserver
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from tools.grading import preload
@@ -50,6 +52,15 @@ def find_submissions(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def start_to_load(assignment: Path) -> BaseContext:
+    """Where submissions' processes are forked from: one that loads their libraries, once."""
+    context = multiprocessing.get_context("forkserver")
+    os.environ[preload.VARIABLE] = str(assignment)
+    context.set_forkserver_preload(["tools.grading.preload"])
+    forkserver.ensure_running()
+    return context
+
+
 class ClassRun:
     """Grades submissions, keeps what each has earned, and grades none twice.
 
@@ -63,10 +74,7 @@ class ClassRun:
     def __init__(self, rubric: Rubric, settings: Settings, folder: Path, out: Path) -> None:
         self.rubric, self.settings, self.folder, self.out = rubric, settings, folder, out
         self._stopped = threading.Event()
-        # Forked from a process that has loaded the assignment's libraries once.
-        self._fork = multiprocessing.get_context("forkserver")
-        os.environ[preload.VARIABLE] = str(settings.assignment)
-        self._fork.set_forkserver_preload(["tools.grading.preload"])
+        self._fork = start_to_load(settings.assignment)
 
     def grade_all(self, names: list[str], workers: int) -> Iterator[tuple[str, Grade | Exception]]:
         """Grade submissions; yield each, when it is done, with its grade or the grader's error."""
