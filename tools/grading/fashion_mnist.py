@@ -7,8 +7,8 @@ which belong together.
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from itertools import product
 from typing import Any
 
@@ -160,14 +160,14 @@ def judge_network(reply: Reply, replies: dict[str, Reply]) -> Verdict:
     for row in reply.inputs["sizes"].tolist():
         parts = ("shapes", "tied", "each", "free")
         probe = {name: reply.answer[f"{row} {name}"] for name in parts}
-        match, _ = match_network(probe, row, reply.inputs, replies)
+        match, _ = match_network(probe, row, reply.inputs, replies.get("Patchify"))
         if isinstance(match, str):
             return Verdict(f"PatchMLP{tuple(row)}: {match}")
     return Verdict()
 
 
 def match_network(
-    probe: Arrays, sizes: list[int], inputs: Arrays, replies: dict[str, Reply]
+    probe: Arrays, sizes: list[int], inputs: Arrays, patchify: Reply | None
 ) -> tuple[list[int] | str, np.ndarray | None]:
     """Match a probed network with the model answer's of these sizes, as `match_parameters` does.
 
@@ -175,7 +175,7 @@ def match_network(
     submission's own `patchify` does. Which of the two it did comes second: None, or the layout.
     """
     network, problem = model_answer().PatchMLP(*sizes), ""
-    for layout in (None, read_layout(sizes[0], replies)):
+    for layout in (None, read_layout(sizes[0], patchify)):
         images = arrange(inputs["images"], sizes[0], layout)
         match = match_parameters(probe, network, images, inputs["numbers"])
         if isinstance(match, list):
@@ -184,11 +184,10 @@ def match_network(
     return problem, None
 
 
-def read_layout(patch_size: int, replies: dict[str, Reply]) -> np.ndarray | None:
+def read_layout(patch_size: int, reply: Reply | None) -> np.ndarray | None:
     """In which order the submission's `patchify` read the pixels of step 2; None if it did not."""
-    if "Patchify" not in replies:
+    if reply is None:
         return None
-    reply = replies["Patchify"]
     images = reply.inputs["images"].reshape(-1, 784)
     patches = reply.answer[f"patchify(images, {patch_size})"]
     if patches.size != images.size:
@@ -311,19 +310,19 @@ def ask_trained(
     return answer
 
 
-def ask_accuracy(
-    names: dict[str, Any], shown: np.ndarray, images: np.ndarray, numbers: np.ndarray
-) -> dict[str, Any]:
-    return {"accuracy": names["accuracy"]} | ask_trained(names, shown, images, numbers)
+def ask_accuracy(names: dict[str, Any]) -> dict[str, Any]:
+    return {"accuracy": names["accuracy"]}
 
 
 def judge_trained(reply: Reply, replies: dict[str, Reply]) -> Verdict:
-    counted = count_networks(reply, replies)
+    counted = count_networks(reply, replies.get("Patchify"))
     shares = [found for found in counted.values() if isinstance(found, tuple)]
     if not shares:
         problems = [f"`{name}` {problem}" for name, problem in counted.items()]
         return Verdict(problems[0] if problems else "the notebook has no trained network")
-    on_train, on_test = max(shares, key=lambda share: share[1])
+    on_test, count = max(shares, key=lambda share: share[0])
+    train_data, _ = load_data()
+    on_train = count(train_data)
     problem = look = ""
     # Of two counts of 10,000 images each, equally likely to be right.
     if on_test - on_train > 3.3 * math.sqrt(2 * on_test * (1 - on_test) / 10_000):
@@ -339,8 +338,10 @@ def judge_accuracy(reply: Reply, replies: dict[str, Reply]) -> Verdict:
     if claimed.size != 1:
         return Verdict("`accuracy` is not one number")
     claimed = claimed.item() / 100 if claimed.item() > 1 else claimed.item()
-    counted = count_networks(reply, replies).values()
-    shares = [found[1] for found in counted if isinstance(found, tuple) and found[1] > LEARNED]
+    if "Train" not in replies:
+        return Verdict("the networks of step 5 could not be asked")
+    counted = count_networks(replies["Train"], replies.get("Patchify")).values()
+    shares = [found[0] for found in counted if isinstance(found, tuple) and found[0] > LEARNED]
     if not shares:
         return Verdict("there is no network of step 3 that has learned")
     nearest = min(shares, key=lambda share: abs(claimed - share))
@@ -349,8 +350,12 @@ def judge_accuracy(reply: Reply, replies: dict[str, Reply]) -> Verdict:
     return Verdict(f"`accuracy` is {claimed:.2%}, the grader counts {nearest:.2%}")
 
 
-def count_networks(reply: Reply, replies: dict[str, Reply]) -> dict[str, tuple[float, float] | str]:
-    """The networks of an answer, with the shares of training and test images that they get right.
+Counted = tuple[float, Callable[[BatchLoader], float]]
+
+
+@cache
+def count_networks(reply: Reply, patchify: Reply | None) -> dict[str, Counted | str]:
+    """The networks of step 5's answer: the share of test images right, and how others are counted.
 
     A network's parameters are put into the model answer's, which has to give its logits; if it
     does not, a sentence says what differs.
@@ -359,16 +364,16 @@ def count_networks(reply: Reply, replies: dict[str, Reply]) -> dict[str, tuple[f
     for name in [key.removesuffix(": logits") for key in answer if key.endswith(": logits")]:
         mine = {key: value for key, value in answer.items() if key.startswith(f"{name}: ")}
         found = {key.removeprefix(f"{name}: "): value for key, value in mine.items()}
-        counted[name] = _count(found, reply, replies)
+        counted[name] = _count(found, reply, patchify)
     return counted
 
 
-def _count(found: Arrays, reply: Reply, replies: dict[str, Reply]) -> tuple[float, float] | str:
+def _count(found: Arrays, reply: Reply, patchify: Reply | None) -> Counted | str:
     parameters = [found[f"parameter {number}"] for number in range(len(found["shapes"]))]
     found["shapes"] = np.array([parameter.shape for parameter in parameters])
     problem = "is not a network of step 3: its parameters have other shapes"
     for sizes in possible_sizes(found["shapes"][used_parameters(found)]):
-        match, layout = match_network(found, sizes, reply.inputs, replies)
+        match, layout = match_network(found, sizes, reply.inputs, patchify)
         if isinstance(match, str):
             problem = f"is not the network of step 3: {match}"
             continue
@@ -376,7 +381,8 @@ def _count(found: Arrays, reply: Reply, replies: dict[str, Reply]) -> tuple[floa
         for network in filled(model_answer().PatchMLP(*sizes), ordered):
             logits = _logits(network, arrange(shown, sizes[0], layout))
             if not difference_between(found["logits"], logits, 1e-3):
-                return _accuracies(network, sizes[0], layout, reply.answer)
+                count = partial(_accuracy, network, sizes[0], layout, reply.answer)
+                return count(load_data()[1]), count
         problem = "has other logits than its parameters give"
     return problem
 
@@ -403,16 +409,17 @@ def _logits(network: nn.Module, images: np.ndarray) -> np.ndarray:
     return torch.cat([network(part) for part in parts]).double().numpy()
 
 
-def _accuracies(
-    network: nn.Module, patch_size: int, layout: np.ndarray | None, answer: Arrays
-) -> tuple[float, float]:
-    """The fraction right of the first 10,000 training images and of the test images."""
-    shares = []
-    for data in load_data():
-        images = _as_served(data.normalise(data.images[:10_000]).numpy(), answer)
-        logits = _logits(network, arrange(images, patch_size, layout))
-        shares.append((logits.argmax(axis=1) == data.labels[:10_000].numpy()).mean().item())
-    return shares[0], shares[1]
+def _accuracy(
+    network: nn.Module,
+    patch_size: int,
+    layout: np.ndarray | None,
+    answer: Arrays,
+    data: BatchLoader,
+) -> float:
+    """The fraction right of the first 10,000 images, normalised as the submission does it."""
+    images = _as_served(data.normalise(data.images[:10_000]).numpy(), answer)
+    logits = _logits(network, arrange(images, patch_size, layout))
+    return (logits.argmax(axis=1) == data.labels[:10_000].numpy()).mean().item()
 
 
 def _as_served(images: np.ndarray, answer: Arrays) -> np.ndarray:
@@ -487,8 +494,6 @@ STEPS = [
         "`accuracy`, a fraction or in percent, is what the grader counts for the trained network "
         f"on the test images, more than {LEARNED:.0%}.",
         ask_accuracy,
-        draw_test_images,
-        (*NETWORK_HELPERS, ask_trained),
-        judge_accuracy,
+        judge=judge_accuracy,
     ),
 ]

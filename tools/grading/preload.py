@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from tools.grading import session  # noqa: F401
-from tools.grading.rubric import load_module
+from tools.grading.rubric import load_rubric
+from utils.definitions import load_definitions
 
 VARIABLE = "GRADED_ASSIGNMENT"  # names the file with the steps
 
 if VARIABLE in os.environ:
-    load_module(Path(os.environ[VARIABLE]))
+    load_definitions(load_rubric(Path(os.environ[VARIABLE])).notebook)

@@ -30,7 +30,7 @@ class Verdict:
     figures: tuple[tuple[str, float], ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Reply:
     """What came back for a step's question.
 
