@@ -58,6 +58,7 @@ def start_to_load(assignment: Path) -> BaseContext:
     os.environ[preload.VARIABLE] = str(assignment)
     context.set_forkserver_preload(["tools.grading.preload"])
     forkserver.ensure_running()
+    del os.environ[preload.VARIABLE]  # it is meant for that process alone
     return context
 
 
