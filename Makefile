@@ -44,7 +44,7 @@ help:
 	@echo "make report      execute the notebook, write report/fashion_mnist.html"
 	@echo "make further     the same for the second notebook: report/further.html"
 	@echo "make test        every test: units, nbval on the notebook, lint"
-	@echo "make test-quick  the tests without training, grading and browser"
+	@echo "make test-quick  the tests that neither train, grade, nor start other programs"
 	@echo "make lab         open the notebook in JupyterLab"
 	@echo "make benchmark   loader, training, time to 86.31 %, growth, a busy machine (15 to 25 minutes)"
 	@echo "make notebook    re-execute the committed notebooks in place (maintainers)"

@@ -76,6 +76,7 @@ def test_an_executed_notebook_becomes_html_and_its_accuracy_is_the_last_line(
     assert "12.34 %" in source.with_suffix(".html").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_nbconvert_knows_the_exporter_by_name_and_leaves_the_old_report_of_what_was_not_run(
     source, tmp_path
 ):

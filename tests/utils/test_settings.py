@@ -61,8 +61,10 @@ EVERYTHING = (
 
 @pytest.mark.parametrize(
     "source",
-    [EVERY_MODULE, FIRST_CELL],
-    ids=["every module", "the notebook's first cell"],
+    [
+        pytest.param(EVERY_MODULE, id="every module", marks=pytest.mark.slow),
+        pytest.param(FIRST_CELL, id="the notebook's first cell"),
+    ],
 )
 def test_importing_prints_nothing_and_torch_has_read_the_settings(source):
     """OpenMP prints its settings when torch loads it, and nothing else is printed."""
