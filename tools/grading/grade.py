@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from tools.grading.sandbox import REPOSITORY
 
@@ -70,6 +72,12 @@ class Grade:
     seconds: float = 0.0
     reason: str = ""
     look: str = ""
+
+    @classmethod
+    def nothing(cls, submission: str, steps: Iterable[str], out_of: int, reason: str) -> Self:
+        """The grade of a submission that lost every step for the same reason."""
+        problems = dict.fromkeys(steps, reason)
+        return cls(submission, dict.fromkeys(problems, 0), problems, out_of, reason=reason)
 
     @property
     def total(self) -> int:

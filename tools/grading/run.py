@@ -18,7 +18,7 @@ from tools.grading.results import grade_file, read_grade, write_feedback, write_
 from tools.grading.rubric import Rubric
 from tools.grading.sandbox import kill_tree, remove
 from tools.grading.session import JUDGE, main
-from tools.grading.text import one_line, whole
+from tools.grading.text import whole
 
 GRACE = 30  # seconds beyond its time for a kernel to start and to die
 REPORT = 30  # seconds that writing its report may take
@@ -141,15 +141,11 @@ class ClassRun:
         late = time.monotonic() >= end
         how = "took too long" if late else "needed too much memory, or crashed"
         if not messages:
-            return self._nothing(title, f"judging it {how}", time.monotonic() - start), ""
+            facts = title, self.rubric.names, self.rubric.out_of
+            grade = Grade.nothing(*facts, reason=f"judging it {how}")
+            grade.look, grade.seconds = grade.reason, round(time.monotonic() - start, 1)
+            return grade, ""
         if "broken" in messages[0]:
             raise GraderError(messages[0]["broken"])
         remark = messages[1] if len(messages) == 2 else f"no report: writing it {how}"
         return Grade(**messages[0]), remark
-
-    def _nothing(self, title: str, reason: str, seconds: float) -> Grade:
-        names = self.rubric.names
-        grade = Grade(title, dict.fromkeys(names, 0), dict.fromkeys(names, reason), 0)
-        grade.out_of, grade.seconds = self.rubric.out_of, round(seconds, 1)
-        grade.reason = grade.look = one_line(reason)
-        return grade

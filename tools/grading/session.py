@@ -95,9 +95,7 @@ def main(
     try:
         notebook, remark = read_submission(path)
     except SubmissionError as error:
-        problems = dict.fromkeys(rubric.names, str(error))
-        points = dict.fromkeys(rubric.names, 0)
-        tell(asdict(Grade(name, points, problems, rubric.out_of, reason=str(error))), "")
+        tell(asdict(Grade.nothing(name, rubric.names, rubric.out_of, str(error))), "")
         return
     run = run_notebook(notebook, rubric, settings, folder, seed)
     if run.broken:
@@ -296,9 +294,8 @@ def judge_run(name: str, notebook: NotebookNode, run: Run, rubric: Rubric) -> Gr
     model = vars(load_definitions(rubric.notebook))
     replies = {
         step.title: Reply(inputs, answer, partial(expected_answer, step, model, inputs))
-        for step in rubric.steps
+        for step, inputs in ((step, run.inputs.get(step.title)) for step in rubric.steps)
         if isinstance(answer := run.answers.get(step.title), dict)
-        and (inputs := run.inputs[step.title]) is not None
     }
     looks = []
     for title, step in zip(rubric.names, rubric.steps, strict=True):
