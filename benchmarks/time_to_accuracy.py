@@ -1,12 +1,14 @@
-"""Time from the loaded data to the first epoch that gets 86.31 % of the test images right.
+"""Time from the loaded data to the first epoch with 86.31 %, and with 90 %, of the test images.
 
     python benchmarks/time_to_accuracy.py
+    python benchmarks/time_to_accuracy.py --goal 0.9
 
-86.31 % is the write-up's figure. Ours is the recipe `FAST` of `recipes.py`, chosen on held-out
+86.31 % is the write-up's figure. Ours are the recipes `FAST` of `recipes.py`, chosen on held-out
 images; the peer is the book's way with the assignment's network and the write-up's recipe, for 15
 epochs at the most. Both are measured after every epoch, and measuring counts. A run that never
-gets there counts with its whole time, and is named. The last line is one JSON object; `ratio` is
-that of the mean times.
+gets there counts with its whole time, and is named; a peer that does not get there in its first
+run, the warm-up, is not run again. The last line is one JSON object with the times to each goal;
+`ratio` is that of the mean times, if the peer gets there.
 """
 
 import argparse
@@ -14,7 +16,9 @@ import json
 import statistics
 from copy import deepcopy
 from time import perf_counter
+from typing import Any
 
+from utils.data import BatchLoader
 from utils.training import History
 
 import torch
@@ -29,7 +33,7 @@ from measure import (
     timings_table,
     write_table,
 )
-from recipes import ASSIGNMENT, FAST, make_loss, make_model, make_optimizer
+from recipes import ASSIGNMENT, FAST, Recipe, make_model, make_optimizer
 
 OURS, BOOK = "ours", "the book's way"
 
@@ -41,7 +45,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs, one seed each")
     parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
     parser.add_argument(
-        "--goal", type=float, default=ASSIGNMENT.write_up, help="a fraction of test images"
+        "--goal", type=float, nargs="+", default=list(FAST), help="fractions of the test images"
     )
     parser.add_argument(
         "--most-epochs", type=int, default=15, metavar="N", help="of the book's way"
@@ -49,44 +53,69 @@ def main() -> None:
     arguments = parse(parser)
 
     print(machine())
-    device = ASSIGNMENT.device
-    train_data, test_data = load_share(arguments.share, device)
+    data = load_share(arguments.share, ASSIGNMENT.device)
+    results = {}
+    with book_folder(*data):
+        for goal in arguments.goal:
+            recipe = FAST[min((fast for fast in FAST if fast >= goal), default=max(FAST))]
+            results[goal] = measure(goal, recipe, data, arguments)
+    print(json.dumps(results))
+
+
+def measure(
+    goal: float,
+    recipe: Recipe,
+    data: tuple[BatchLoader, BatchLoader],
+    arguments: argparse.Namespace,
+) -> dict[str, Any]:
+    """The seconds that both ways take to reach a fraction of the test images."""
+    train_data, _ = data
 
     def ours(seed: int) -> float:
         torch.manual_seed(seed)
-        train_data.batch_size = FAST.batch_size
-        model = make_model(FAST).to(device)
-        optimizer = make_optimizer(FAST, model, FAST.num_epochs * len(train_data))
-        history = History(FAST.num_epochs, train_data)
-        data = train_data, test_data
-        ASSIGNMENT.train(model, deepcopy(model), *data, make_loss(FAST), optimizer, history)
+        train_data.batch_size = recipe.batch_size
+        model = make_model(recipe).to(ASSIGNMENT.device)
+        optimizer = make_optimizer(recipe, model, recipe.num_epochs * len(train_data))
+        history = History(recipe.num_epochs, train_data)
+        loss_function = ASSIGNMENT.loss_function
+        ASSIGNMENT.train(model, deepcopy(model), *data, loss_function, optimizer, history)
         for epoch, accuracy in enumerate(history.test_accuracy, start=1):
-            if accuracy >= arguments.goal:
+            if accuracy >= goal:
                 return sum(history.seconds[:epoch])
         print(f"  {OURS}, seed {seed}: only {max(history.test_accuracy):.2%}")
         return sum(history.seconds)
 
-    with book_folder(train_data, test_data):
-        iterators = d2l.load_data_fashion_mnist(ASSIGNMENT.batch_size)
+    iterators = d2l.load_data_fashion_mnist(ASSIGNMENT.batch_size)
+    most, best = arguments.most_epochs, 0.0
 
-        def book(seed: int) -> float:
-            epochs = train_book(ASSIGNMENT, train_data, iterators, seed, arguments.most_epochs)
-            start = perf_counter()
-            if not any(accuracy >= arguments.goal for accuracy in epochs):
-                print(f"  {BOOK}, seed {seed}: not within {arguments.most_epochs} epochs")
-            return perf_counter() - start
+    def book(seed: int) -> float:
+        nonlocal best
+        epochs = train_book(ASSIGNMENT, train_data, iterators, seed, most)
+        best, start = 0.0, perf_counter()
+        while best < goal and (accuracy := next(epochs, None)) is not None:
+            best = max(best, accuracy)
+        if best < goal:
+            print(f"  {BOOK}, seed {seed}: only {best:.2%} within {most} epochs")
+        return perf_counter() - start
 
+    warm_up = book(0)
+    if best >= goal:
         seconds = alternate({OURS: ours, BOOK: book}, arguments.repeats)
-
+    else:
+        seconds = alternate({OURS: ours}, arguments.repeats)
     means = {name: statistics.mean(values) for name, values in seconds.items()}
     for name, values in seconds.items():
-        print(f"{name}: mean {means[name]:.3g} s, {spread(values)} to {arguments.goal:.2%}")
-    ratio = means[BOOK] / means[OURS]
-    finding = f"Ours takes {means[OURS]:.3g} s in the mean, the book's way {means[BOOK]:.3g} s: "
-    finding += f"{ratio:.1f} times as long."
+        print(f"{name}: mean {means[name]:.3g} s, {spread(values)} to {goal:.2%}")
+    result = {"means": means, "seconds": seconds}
+    finding = f"Ours takes {means[OURS]:.3g} s in the mean, the book's way "
+    if BOOK in means:
+        result["ratio"] = means[BOOK] / means[OURS]
+        finding += f"{means[BOOK]:.3g} s: {result['ratio']:.1f} times as long."
+    else:
+        finding += f"gets to {best:.2%} in {most} epochs and {warm_up:.3g} s, no further."
     if arguments.write:
-        write_table("time to accuracy", timings_table(seconds, finding))
-    print(json.dumps({"ratio": ratio, "means": means, "seconds": seconds}))
+        write_table(f"time to {goal:.2%}", timings_table(seconds, finding))
+    return result
 
 
 if __name__ == "__main__":

@@ -16,51 +16,76 @@ import recipes
 from recipes import RECIPES
 
 
-def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_features(further):
-    block = further["MixerBlock"](2, 3, 6, 16, 16)
-    X = torch.randn(2, 4, 6)
+def test_windows_join_neighbours_and_patches_part_them(further):
+    X = torch.arange(2 * 4 * 6 * 3).view(2, 4, 6, 3)  # (b, h, w, d)
+    W = further["to_windows"](X)
+    assert W.shape == (2, 2, 3, 12)
+    corners = [X[1, 2, 4], X[1, 2, 5], X[1, 3, 4], X[1, 3, 5]]
+    assert W[1, 1, 2].tolist() == torch.cat(corners).tolist()
+    assert torch.equal(further["to_patches"](W), X)
+
+
+def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_windows(further):
+    block = further["MixerBlock"](6, 16)
+    X = torch.randn(2, 4, 4, 6)
     for mlp in (block.mlp1, block.mlp2):
         nn.init.zeros_(mlp[2].weight)
         nn.init.zeros_(mlp[2].bias)
-    assert_close(block(X), swapped(X, 2))  # MLPs that say nothing leave the features alone
+    assert torch.equal(block(X), X)  # MLPs that say nothing leave the features alone
     nn.init.normal_(block.mlp2[2].weight)
-    shifted = block(3 * X + 1) - swapped(3 * X + 1, 2)
-    assert_close(shifted, block(X) - swapped(X, 2), rtol=1e-3, atol=1e-3)
+    moved = block(X) - X
+    assert moved.any()
+    assert_close(block(3 * X + 1) - (3 * X + 1), moved, rtol=1e-3, atol=1e-3)
 
 
-def swapped(X, side):
-    """Features (b, num_patches, dim) with rows and columns of patches swapped."""
-    return X.unflatten(1, (side, side)).transpose(1, 2).flatten(1, 2)
-
-
-@pytest.mark.parametrize(("segment", "features"), [(1, [2]), (3, [0, 1, 2]), (6, [*range(6)])])
-def test_the_first_mlp_of_a_mixer_block_mixes_one_segment_of_one_column(further, segment, features):
-    """Changing one feature of one of nine patches moves that segment of its column alone."""
-    block = further["MixerBlock"](3, segment, 6, 64, 16)
-    block.norm1 = nn.Identity()  # it would spread the change over the patch's features
-    nn.init.zeros_(block.mlp2[2].weight)
-    X = torch.randn(1, 9, 6)
+@pytest.mark.parametrize(
+    ("silent", "together"),
+    [
+        ("mlp2", {(0, 2), (0, 3), (1, 2), (1, 3)}),  # the first one's window around (1, 2)
+        ("mlp1", {(1, 1), (1, 2), (2, 1), (2, 2)}),  # the second one's, moved on by a patch
+    ],
+)
+def test_the_mlps_of_a_block_mix_windows_which_are_shifted_for_the_second(
+    further, silent, together
+):
+    block = further["MixerBlock"](6, 64)
+    nn.init.zeros_(getattr(block, silent)[2].weight)
+    X = torch.randn(1, 4, 4, 6)
     changed = X.clone()
-    changed[0, 5, 2] += 1  # in the last column
-    moved = (swapped(block(changed) - block(X), 3).abs() > 1e-7)[0]  # (9, 6)
-    assert moved.any(dim=1).nonzero().flatten().tolist() == [2, 5, 8]
-    assert moved.any(dim=0).nonzero().flatten().tolist() == features
+    changed[0, 1, 2, 5] += 1  # one feature of one of sixteen patches
+    moved = ((block(changed) - block(X)).abs() > 1e-7)[0]  # (4, 4, 6)
+    assert {tuple(place) for place in moved.any(dim=2).nonzero().tolist()} == together
+    assert moved.any(dim=(0, 1)).all()  # and all of their features
 
 
-def test_two_blocks_let_every_patch_meet_every_other(further):
-    blocks = nn.Sequential(*[further["MixerBlock"](3, 6, 6, 64, 16) for _ in range(2)])
-    X = torch.randn(1, 9, 6)
-    changed = X.clone()
-    changed[0, 5, 2] += 1
-    assert ((blocks(changed) - blocks(X)).abs() > 1e-7).any(dim=2).all()
+def test_every_stage_halves_the_grid_and_the_last_one_is_normalised(further):
+    model = further["StagedMLP"]((4, 6, 8), (5, 6, 7), 2, 10)
+    X, shapes = torch.randn(3, 32, 32, 1), []
+    for layer in model.stages:
+        X = layer(X)
+        if isinstance(layer, further["Stem"]):
+            shapes.append(tuple(X.shape))
+    assert shapes == [(3, 16, 16, 4), (3, 8, 8, 6), (3, 4, 4, 8)]
+    assert_close(X.mean(dim=3), torch.zeros(3, 4, 4), rtol=0, atol=1e-5)
+    assert sum(isinstance(layer, further["MixerBlock"]) for layer in model.stages) == 3 * 2
+
+
+def test_the_whole_image_counts(further):
+    """Every pixel moves the logits: none is lost in padding it, or in a window."""
+    model = further["StagedMLP"]((4, 6, 8), (5, 6, 7), 1, 10)
+    images = torch.randn(1, 28, 28, requires_grad=True)
+    model(images).square().sum().backward()
+    assert images.grad.ne(0).all()
 
 
 def test_the_blocks_of_a_mixer_start_by_passing_on_their_input(further):
-    model = further["Mixer"](14, 8, 4, 5, 6, 3, 10).apply(further["init_mixer"])
-    X = torch.randn(2, 4, 8)
-    for block in list(model.blocks)[:-1]:
-        assert_close(block(X), swapped(X, 2), rtol=0, atol=0)
-    assert model.stem.weight.any()
+    model = further["Mixer"]((4, 6, 8), (5, 6, 7), 2, 10).apply(further["init_mixer"])
+    X = torch.randn(2, 32, 32, 1)
+    for layer in model.stages:
+        before, X = X, layer(X)
+        if isinstance(layer, further["MixerBlock"]):
+            assert torch.equal(X, before)
+    assert model.stages[0].weight.any()
 
 
 def test_half_of_the_images_are_flipped_and_none_is_changed_otherwise(further):
@@ -73,7 +98,7 @@ def test_half_of_the_images_are_flipped_and_none_is_changed_otherwise(further):
 
 
 def test_the_mixer_answers_alike_for_an_image_and_its_mirror_image(further):
-    model = further["Mixer"](14, 8, 4, 5, 6, 2, 10).eval()
+    model = further["Mixer"]((4, 6, 8), (5, 6, 7), 1, 10).eval()
     images = torch.randn(4, 28, 28)
     assert_close(model(images), model(images.flip(2)))
     model.train()
@@ -108,11 +133,11 @@ def test_muon_steps_as_torch_does(further):
 
 
 def test_every_parameter_belongs_to_one_optimiser(further):
-    model = further["Mixer"](14, 8, 4, 5, 6, 2, 10)
+    model = further["Mixer"]((4, 6, 8), (5, 6, 7), 2, 10)
     muon, adam = further["make_mixer_optimizers"](model, 0.01, 0.02)
     owned = [p for each in (muon, adam) for group in each.param_groups for p in group["params"]]
     assert len(owned) == len({id(p) for p in owned}) == len(list(model.parameters()))
-    assert len(muon.param_groups[0]["params"]) == 1 + 2 * 4  # the stem, and four in each block
+    assert len(muon.param_groups[0]["params"]) == 3 * (1 + 2 * 4)  # a stem, and four a block
 
 
 def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_zero(further):
@@ -151,50 +176,88 @@ def test_the_recipe_further_is_the_notebooks_mixer(further):
     model.apply(further["init_mixer"])
     torch.manual_seed(0)
     built = recipes.make_model(RECIPES["further"])
+    for ours, theirs in zip(built.parameters(), model.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
     for mixer in (built, model):
         torch.manual_seed(1)
         for name, parameter in mixer.named_parameters():
             if "mlp" in name:  # they start at zero: blocks that differ would not show
                 nn.init.normal_(parameter, std=0.1)
     images = torch.randn(4, 28, 28)
-    assert_close(built.eval()(images), model.eval()(images), rtol=0, atol=0)
+    for mixer in (built.train(), model.train()):
+        torch.manual_seed(2)
+        mixer.seen = mixer(images)
+    assert_close(built.seen, model.seen, rtol=0, atol=1e-5)
+    assert_close(built.eval()(images), model.eval()(images), rtol=0, atol=1e-5)
     *optimizers, first, second = recipes.make_optimizer(RECIPES["further"], built, 10).parts
     assert [type(optimizer).__name__ for optimizer in optimizers] == ["Muon", "Adam"]
     assert [first.optimizer, second.optimizer] == optimizers
     rates = [optimizer.defaults["lr"] for optimizer in optimizers]
     assert rates == [further["mixer_rates"][k] for k in ("muon_learning_rate", "learning_rate")]
+    assert RECIPES["further"].batch_size == further["mixer_batch_size"]
 
 
 def test_the_largest_model_averages_over_the_image_and_its_neighbours():
-    small = replace(RECIPES["largest"], dim=8, segment=4, token_hidden=5, channel_hidden=6, depth=2)
+    small = replace(RECIPES["largest"], dims=(4, 6, 8), hidden=(5, 6, 7), depth=1)
     model = recipes.make_model(small).eval()
     images = torch.randn(4, 28, 28)
     views = [images.roll(move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-    alone = [model.logits(view) + model.logits(view.flip(2)) for view in (images, *views)]
+    alone = [model.network(view) + model.network(view.flip(2)) for view in (images, *views)]
     assert_close(model(images), alone[0] / 4 + sum(alone[1:]) / 16)
 
 
 def test_every_rung_of_the_ladder_changes_the_one_before_it():
-    rungs = list(RECIPES.values())
-    assert next(iter(RECIPES)) == "assignment"
+    rungs = list(recipes.LADDER.values())
+    assert next(iter(recipes.LADDER)) == "assignment"
     assert all(a != b for a, b in pairwise(rungs))
     assert set(RECIPES) == set(recipes.INGREDIENTS)
 
 
+@pytest.mark.parametrize("name", recipes.ABLATION)
+def test_a_recipe_without_an_ingredient_is_another_function_or_training(name):
+    """Its network, its answers or its optimiser differ from those of the whole recipe."""
+    models, optimizers = [], []
+    for recipe in (RECIPES["further"], RECIPES[name]):
+        torch.manual_seed(0)
+        models.append(recipes.make_model(recipe))
+        optimizers.append(recipes.make_optimizer(recipe, models[-1], 10))
+        for parameter in models[-1].parameters():
+            nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
+    images = torch.randn(4, 28, 28)
+    same_answer = torch.allclose(models[0].eval()(images), models[1].eval()(images))
+    if name in ("no-schedule", "no-muon", "no-zero", "no-small-batches"):
+        assert same_answer
+        assert name in ("no-zero", "no-small-batches") or len(optimizers[0].parts) != len(
+            optimizers[1].parts
+        )
+    else:
+        assert not same_answer
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "message"),
-    [("width", "3", "'width' is not in a recipe"), ("dim", "wide", "'wide' is not a number")],
+    [
+        ("width", "3", "'width' is not in a recipe"),
+        ("dim", "wide", "'wide' is not a number"),
+        ("dim", "3,4", "'3,4' is not a number"),
+        ("dims", "3,x", "'3,x' is not a number"),
+    ],
 )
 def test_a_setting_that_means_nothing_is_refused(setting, value, message):
     with pytest.raises(ValueError, match=message):
         RECIPES["further"].changed(setting, value)
 
 
+def test_sizes_of_several_stages_are_set_as_a_list():
+    assert RECIPES["further"].changed("dims", "3,4,5").dims == (3, 4, 5)
+
+
 def test_a_recipe_without_residuals_and_norms_has_the_blocks_of_step_3(notebook):
-    plain = replace(RECIPES["further"], layer_norm=False, residual=False, segment=0, depth=2)
+    plain = replace(RECIPES["flip"], layer_norm=False, residual=False, depth=2)
     built = recipes.make_model(plain)
     sizes = plain.dim, plain.token_hidden, plain.channel_hidden, plain.depth
     model = notebook["PatchMLP"](plain.patch_size, *sizes, 10)
-    model.load_state_dict(built.state_dict())
+    for ours, theirs in zip(model.parameters(), built.parameters(), strict=True):
+        ours.data.copy_(theirs.data)
     images = torch.randn(4, 28, 28)
-    assert_close(built.logits(images), model(images), rtol=0, atol=0)
+    assert_close(built.network(images), model(images), rtol=0, atol=0)
