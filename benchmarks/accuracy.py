@@ -6,27 +6,30 @@
     python benchmarks/accuracy.py --model further --validation 10000 --set dims=8,32,64 depth=2
 
 With --validation the test images are never opened, so that is the way to choose. Without it, each
-run reads them once, at its end. Finished runs are kept in `build/accuracy.jsonl`: an interrupted
-command goes on where it was. The last line is one JSON object for the last model: `accuracies` and
-`mean` are those of the model as it is judged, `last` those of its last weights, `epochs` those of
-its averaged weights after each epoch, `seconds` is a run's median. --write puts the table of the
-assignment, the ladder or the ablation where the READMEs show it. With the ladder it also times
-some steps of each model on all cores, which nothing else should use meanwhile, and draws
-`benchmarks/accuracy.png`: accuracy over the time that five epochs of such steps take.
+run reads them once, at its end. Finished runs are kept in `build/accuracy.jsonl`, an unfinished one
+beside it after every epoch: an interrupted command goes on where it was. The last line is one JSON
+object for the last model: `accuracies` and `mean` are those of the model as it is judged, `last`
+those of its last weights, `epochs` those of its averaged weights after each epoch, `seconds` is a
+run's median. --write puts the table of the assignment, the ladder or the ablation where the READMEs
+show it. With the ladder it also times some steps of each model on all cores, which nothing else
+should use meanwhile, and draws `benchmarks/accuracy.png`: accuracy over the time of the training.
 """
 
 import argparse
 import hashlib
+import io
 import json
 import os
 import statistics
 import time
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import asdict, replace
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
+from tools.files import write_whole
 from tools.notebook import tagged_sources
 from utils import plotting
 from utils.data import BatchLoader, load_fashion_mnist
@@ -46,7 +49,7 @@ from recipes import (
     make_model,
     make_optimizer,
 )
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
@@ -131,22 +134,23 @@ def kept_run(
         for line in results.read_text(encoding="utf-8").splitlines():
             if line.startswith(f'{{"key": "{key}"'):
                 return json.loads(line)
-    result = {"key": key, **run(recipe, seed, *data, label), **facts}
+    unfinished = results.with_name(f"{key}.pt")
+    result = {"key": key, **run(recipe, seed, *data, label, unfinished), **facts}
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
+    unfinished.unlink(missing_ok=True)
     return result
 
 
 class WatchedHistory(History):
-    """Moves a line of progress, and keeps the weights of every epoch of an average."""
+    """Moves a line of progress, and calls `after_epoch` after every epoch."""
 
     def __init__(
-        self, num_epochs: int, train_data: BatchLoader, average: nn.Module | None, bar: tqdm
+        self, num_epochs: int, data: BatchLoader, bar: tqdm, after_epoch: Callable[[], None]
     ) -> None:
-        super().__init__(num_epochs, train_data)
-        self.average, self.bar = average, bar
-        self.weights: list[dict[str, Tensor]] = []  # to be measured at the end
+        super().__init__(num_epochs, data)
+        self.bar, self.after_epoch = bar, after_epoch
 
     def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """One more step."""
@@ -156,14 +160,21 @@ class WatchedHistory(History):
     def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
         """One more epoch."""
         super().add_epoch(test_accuracy, average_accuracy)
-        if self.average:
-            self.weights.append(deepcopy(self.average.state_dict()))
+        self.after_epoch()
 
 
 def run(
-    recipe: Recipe, seed: int, train_data: BatchLoader, other_data: BatchLoader, label: str
+    recipe: Recipe,
+    seed: int,
+    train_data: BatchLoader,
+    other_data: BatchLoader,
+    label: str,
+    unfinished: Path | None = None,
 ) -> dict[str, Any]:
     """Train from one seed with a line of progress, and measure once, at the end.
+
+    After every epoch all that the training needs is kept in the file `unfinished`, if there is one;
+    a later call finds it there, and goes on as if nothing had happened (on a CPU, to the bit).
 
     `last` is the accuracy of the last weights, `epochs` that of the averaged weights as they were
     after each epoch, and `accuracy` the figure of the recipe: the last of `epochs`, or `last`.
@@ -174,10 +185,25 @@ def run(
     average = deepcopy(model)
     num_steps = recipe.num_epochs * len(train_data)
     optimizer = make_optimizer(recipe, model, num_steps)
-    start = time.perf_counter()
-    with tqdm(total=num_steps, desc=label, unit="step", leave=False, mininterval=1) as bar:
-        averaged = average if recipe.average_weights else None
-        history = WatchedHistory(recipe.num_epochs, train_data, averaged, bar)
+    parts, averages, seconds = [model, average, *optimizer.parts], [], 0.0
+    if unfinished and unfinished.exists():
+        state, averages, seconds, random = torch.load(unfinished)
+        for part, values in zip(parts, state, strict=True):
+            part.load_state_dict(values)
+        torch.set_rng_state(random)
+    done, start = len(averages), time.perf_counter() - seconds
+
+    def keep() -> None:
+        averages.append(deepcopy(average.state_dict()))
+        if unfinished and len(averages) < recipe.num_epochs:
+            state, seconds = [part.state_dict() for part in parts], time.perf_counter() - start
+            content = io.BytesIO()
+            torch.save([state, averages, seconds, torch.get_rng_state()], content)
+            write_whole(unfinished, content.getvalue())
+
+    steps = {"total": num_steps, "initial": done * len(train_data), "unit": "step"}
+    with tqdm(**steps, desc=label, leave=False, mininterval=1) as bar:
+        history = WatchedHistory(recipe.num_epochs - done, train_data, bar, keep)
         loss_function = ASSIGNMENT.loss_function
         ASSIGNMENT.train(model, average, train_data, None, loss_function, optimizer, history)
     if history.interrupted:
@@ -186,7 +212,7 @@ def run(
     if not recipe.average_weights:
         return result | {"accuracy": result["last"]}
     epochs = []
-    for weights in history.weights:
+    for weights in averages:
         average.load_state_dict(weights)
         epochs.append(evaluate(average, other_data))
     return result | {"accuracy": epochs[-1], "epochs": epochs}

@@ -112,6 +112,7 @@ FAST = {
         RECIPES["muon"],
         **{"dim": 96, "channel_hidden": 192, "zero": False, "num_epochs": 1, "batch_size": 256},
     ),
+    0.90: replace(RECIPES["further"], dims=(8, 24, 48), hidden=(32, 48, 96), num_epochs=2),
 }
 INGREDIENTS = {
     "assignment": "the network of step 3, averaged weights",

@@ -21,6 +21,7 @@ import busy
 import search
 import training
 from measure import run_alone
+from recipes import RECIPES
 
 SCRIPTS = [
     path.stem
@@ -175,6 +176,58 @@ def test_accuracies_are_kept_so_that_a_command_goes_on_where_it_was(result, tmp_
     assert both["accuracies"][0] == first["accuracies"][0]
     assert len(both["accuracies"]) == len((tmp_path / "runs.jsonl").read_text().splitlines()) == 2
     assert both["std"] > 0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
+@pytest.mark.parametrize("model", ["assignment", "further"])
+def test_an_interrupted_run_goes_on_after_its_last_epoch(run, result, monkeypatch, model, tmp_path):
+    """As if nothing had happened: weights, averages, optimisers and random numbers are kept."""
+    sizes = "dims=4,6,8 hidden=8,8,8" if model == "further" else "dim=16"
+    command = f"accuracy --model {model} --validation 10000 --seeds 5 --set {sizes} --results"
+    whole = result(command, tmp_path / "whole" / "runs.jsonl")
+    add_step = accuracy.WatchedHistory.add_step
+
+    def interrupted(history, *step):
+        if len(history) == 1:  # one epoch further than it was
+            raise KeyboardInterrupt
+        add_step(history, *step)
+
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(accuracy.WatchedHistory, "add_step", interrupted)
+            assert run(command, tmp_path / "parts" / "runs.jsonl").status == 130
+    steps = []
+    monkeypatch.setattr(
+        accuracy.WatchedHistory, "add_step", lambda *step: steps.append(add_step(*step))
+    )
+    parts = result(command, tmp_path / "parts" / "runs.jsonl")
+    assert len(steps) == 3 * -(-2000 // RECIPES[model].batch_size)  # three of five epochs
+    assert (parts["last"], parts["epochs"]) == (whole["last"], whole["epochs"])
+    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["runs.jsonl"]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("few_images")
+def test_the_test_images_are_read_once_for_a_model_and_after_its_training(
+    result, monkeypatch, tmp_path
+):
+    events, evaluate, train = [], accuracy.evaluate, accuracy.ASSIGNMENT.train
+
+    def noted(model, data):
+        events.append(data.num_images)
+        return evaluate(model, data)
+
+    def trained(model, average, train_data, test_data, *more):
+        assert test_data is None
+        train(model, average, train_data, test_data, *more)
+        events.append("trained")
+
+    monkeypatch.setattr(accuracy, "evaluate", noted)
+    monkeypatch.setattr(accuracy.ASSIGNMENT, "train", trained)
+    sizes = "dims=4,6,8 hidden=8,8,8"
+    result(f"accuracy --model further --seeds 0 1 --set {sizes} --results", tmp_path / "runs")
+    assert events == ["trained", 500] * 2
 
 
 @pytest.mark.slow
