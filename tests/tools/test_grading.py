@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from types import SimpleNamespace
 
+from tools.grading import fashion_mnist
 from tools.grading.command import main
 from tools.grading.results import ADVICE
-from tools.grading.rubric import load_rubric
+from tools.grading.rubric import Reply, load_rubric
 from tools.grading.run import available_cores, find_submissions
 from tools.grading.sandbox import find_level
 from tools.notebook import NOTEBOOK
@@ -406,3 +408,16 @@ def test_nbval_names_each_check():
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for number, step in enumerate(load_rubric().steps, start=1):
         assert f"::Check {number}: {step.title}\n" in printed
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("Fashion-MNIST", "accuracy"), ("stand-in", "accuracy on the stand-in")],
+)
+def test_an_accuracy_that_says_nothing_about_fashion_mnist_is_called_so(monkeypatch, source, name):
+    data = SimpleNamespace(source=source)
+    counted = {"model": (0.9, lambda images: 0.9)}
+    monkeypatch.setattr(fashion_mnist, "load_data", lambda: (data, data))
+    monkeypatch.setattr(fashion_mnist, "count_networks", lambda *replies: counted)
+    verdict = fashion_mnist.judge_trained(Reply({}, {}, dict), {})
+    assert (verdict.problem, verdict.figures) == ("", ((name, 0.9),))

@@ -22,7 +22,7 @@ from tools.grading.networks import (
     used_parameters,
 )
 from tools.grading.rubric import Arrays, Reply, Step, Verdict, difference_between
-from utils.data import BatchLoader, load_fashion_mnist
+from utils.data import REAL, BatchLoader, load_fashion_mnist
 from utils.definitions import NOTEBOOKS, load_definitions
 
 import numpy as np
@@ -330,7 +330,8 @@ def judge_trained(reply: Reply, replies: dict[str, Reply]) -> Verdict:
         look += "more than chance; did it learn from test images?"
     if on_test < GOAL:
         problem = f"{on_test:.2%} of the test images are right, expected at least {GOAL:.0%}"
-    return Verdict(problem, look, (("accuracy", on_test),))
+    name = "accuracy" if train_data.source == REAL else f"accuracy on the {train_data.source}"
+    return Verdict(problem, look, ((name, on_test),))
 
 
 def judge_accuracy(reply: Reply, replies: dict[str, Reply]) -> Verdict:
@@ -486,7 +487,6 @@ STEPS = [
         draw_test_images,
         NETWORK_HELPERS,
         judge_trained,
-        ("accuracy",),
     ),
     Step(
         "Final accuracy",

@@ -90,7 +90,6 @@ class Step:
         helpers: functions that `ask` calls.
         judge: `judge(reply, replies)` judges what came back; `replies` has that of all steps, by
             title, to tell one step's mistakes from another's.
-        figures: names of the numbers that its verdict puts into the table of grades.
     """
 
     title: str
@@ -100,7 +99,6 @@ class Step:
     draw: Callable[[np.random.Generator], Arrays] = lambda random: {}
     helpers: tuple[Callable, ...] = ()
     judge: Callable[[Reply, dict[str, Reply]], Verdict] = same_as_model
-    figures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
