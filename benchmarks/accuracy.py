@@ -314,6 +314,15 @@ def describe(accuracies: list[float]) -> str:
     return f"{100 * statistics.mean(accuracies):.2f}{spread} %"
 
 
+def pareto_front(summaries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that no other beats in less time, the fastest first."""
+    front: list[dict[str, Any]] = []
+    for summary in sorted(summaries, key=lambda summary: summary["training"]):
+        if not front or summary["mean"] > front[-1]["mean"]:
+            front.append(summary)
+    return front
+
+
 # What others report on the test images. 91.63: the README of local-loss, a network without
 # convolution; 93.4: fastai's course22p2, notebook 14_augment, a residual convolutional network.
 PUBLISHED = {
@@ -327,10 +336,7 @@ def draw_ladder(summaries: list[dict[str, Any]]) -> None:
     """Draw every rung's accuracy over the time of its training, and the Pareto front."""
     plotting.use_style()
     figure, axes = plt.subplots(figsize=(9, 5.5), layout="constrained")
-    front: list[dict[str, Any]] = []
-    for summary in sorted(summaries, key=lambda summary: summary["training"]):
-        if not front or summary["mean"] > front[-1]["mean"]:
-            front.append(summary)
+    front = pareto_front(summaries)
     places = [(summary["training"], 100 * summary["mean"]) for summary in front]
     axes.plot(*zip(*places, strict=True), color=plotting.BLUE, label="Pareto front")
     for number, summary in enumerate(summaries, start=1):

@@ -132,7 +132,7 @@ INGREDIENTS = {
     "no-zero": "blocks with orthogonal weights from the start",
     "no-muon": "Adam for all parameters",
     "no-flip": "no image mirrored",
-    "no-stages": "the assignment's patches, sizes and block",
+    "no-stages": "one stage: the assignment's patches and sizes, mixed between and within",
     "no-shift": "no window shifted",
     "no-small-batches": "batches of 512",
 }
@@ -199,11 +199,12 @@ class RecipeModel(nn.Module):
         if recipe.dims:
             sizes = recipe.dims, recipe.hidden, recipe.depth, ASSIGNMENT.num_classes
             self.network = FURTHER.StagedMLP(*sizes)
-            for place, layer in enumerate(self.network.stages):
+            for place, layer in enumerate(self.network.layers):
                 if isinstance(layer, FURTHER.MixerBlock):
                     width = layer.mlp1[0].in_features
-                    self.network.stages[place] = WindowBlock(recipe, layer, width)
-            self.network.stages[-1] = norm(recipe.dims[-1])
+                    self.network.layers[place] = WindowBlock(recipe, layer, width)
+                elif isinstance(layer, nn.LayerNorm):
+                    self.network.layers[place] = norm(layer.normalized_shape)
         else:
             sizes = recipe.dim, recipe.token_hidden, recipe.channel_hidden, recipe.depth
             self.network = ASSIGNMENT.PatchMLP(recipe.patch_size, *sizes, ASSIGNMENT.num_classes)

@@ -230,6 +230,50 @@ def test_the_test_images_are_read_once_for_a_model_and_after_its_training(
     assert events == ["trained", 500] * 2
 
 
+@pytest.fixture
+def summaries():
+    """What the models of a short ladder cost and reach; the second is beaten by the first."""
+    rungs = {"assignment": (8, 0.88), "schedule": (9, 0.87), "further": (90, 0.92)}
+    return [
+        {"model": name, "training": seconds, "mean": mean, "parameters": 1234, "multiply_adds": 5e6}
+        | {"accuracies": [mean - 0.002, mean + 0.002]}
+        for name, (seconds, mean) in rungs.items()
+    ]
+
+
+def test_the_ladder_is_drawn_and_tabled_with_its_pareto_front(summaries, monkeypatch, tmp_path):
+    monkeypatch.setattr(accuracy, "PICTURE", tmp_path / "ladder.png")
+    front = accuracy.pareto_front(summaries[::-1])
+    assert [summary["model"] for summary in front] == ["assignment", "further"]
+    accuracy.draw_ladder(summaries)
+    assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
+    row = accuracy.ladder_table(summaries).splitlines()[4]
+    assert row.startswith("| 3 | `further` | batches of 128")
+    assert row.endswith("| 1,234 | 5.00 M | 90 | 92.00 ± 0.28 % |")
+
+
+def test_the_ablation_tells_what_each_ingredient_is_worth(summaries):
+    lines = accuracy.ablation_table([summaries[2], summaries[0] | {"model": "no-flip"}])
+    assert lines.splitlines()[2:4] == [
+        "| whole | 92.00 ± 0.28 % | |",
+        "| no image mirrored | 88.00 ± 0.28 % | -4.00 |",
+    ]
+
+
+def test_the_time_of_a_training_is_told_from_its_median_epoch_of_a_few_steps(monkeypatch):
+    def train(model, average, data, test_data, loss_function, optimizer, history):
+        history.seconds = [9, 2, 4, 3]  # the first warms up
+        assert (len(data), data.num_images) == (20, 20 * recipe.batch_size)
+        assert accuracy.torch.get_num_threads() == accuracy.os.cpu_count()
+
+    monkeypatch.setattr(accuracy.ASSIGNMENT, "train", train)
+    data, _ = accuracy.load_fashion_mnist(512)
+    recipe, before = RECIPES["further"], accuracy.torch.get_num_threads()
+    steps = recipe.num_epochs * -(-data.num_images // recipe.batch_size)
+    assert accuracy.training_seconds(recipe, data) == pytest.approx(steps * 3 / 20)
+    assert accuracy.torch.get_num_threads() == before
+
+
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_accuracies_in_another_process(result, tmp_path):
     """Each with results of its own to keep, so that the second has to train as well."""

@@ -61,13 +61,13 @@ def test_the_mlps_of_a_block_mix_windows_which_are_shifted_for_the_second(
 def test_every_stage_halves_the_grid_and_the_last_one_is_normalised(further):
     model = further["StagedMLP"]((4, 6, 8), (5, 6, 7), 2, 10)
     X, shapes = torch.randn(3, 32, 32, 1), []
-    for layer in model.stages:
+    for layer in model.layers:
         X = layer(X)
         if isinstance(layer, further["Stem"]):
             shapes.append(tuple(X.shape))
     assert shapes == [(3, 16, 16, 4), (3, 8, 8, 6), (3, 4, 4, 8)]
     assert_close(X.mean(dim=3), torch.zeros(3, 4, 4), rtol=0, atol=1e-5)
-    assert sum(isinstance(layer, further["MixerBlock"]) for layer in model.stages) == 3 * 2
+    assert sum(isinstance(layer, further["MixerBlock"]) for layer in model.layers) == 3 * 2
 
 
 def test_the_whole_image_counts(further):
@@ -81,11 +81,11 @@ def test_the_whole_image_counts(further):
 def test_the_blocks_of_a_mixer_start_by_passing_on_their_input(further):
     model = further["Mixer"]((4, 6, 8), (5, 6, 7), 2, 10).apply(further["init_mixer"])
     X = torch.randn(2, 32, 32, 1)
-    for layer in model.stages:
+    for layer in model.layers:
         before, X = X, layer(X)
         if isinstance(layer, further["MixerBlock"]):
             assert torch.equal(X, before)
-    assert model.stages[0].weight.any()
+    assert model.layers[0].weight.any()
 
 
 def test_half_of_the_images_are_flipped_and_none_is_changed_otherwise(further):
