@@ -46,7 +46,7 @@ help:
 	@echo "make test        every test: units, nbval on the notebook, lint"
 	@echo "make test-quick  the tests that neither train, grade, nor start other programs"
 	@echo "make lab         open the notebook in JupyterLab"
-	@echo "make benchmark   loader, training, time to 86.31 %, growth, a busy machine (15 to 25 minutes)"
+	@echo "make benchmark   loader, training, time to an accuracy, growth, a busy machine (20 to 30 minutes)"
 	@echo "make notebook    re-execute the committed notebooks in place (maintainers)"
 	@echo "make pins        check that the pins resolve for every Python and platform (maintainers)"
 	@echo "make starter     write starter/fashion_mnist.ipynb, the notebook a student begins with"

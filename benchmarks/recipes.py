@@ -68,14 +68,16 @@ class Recipe:
         kinds = {field.name: field.type for field in fields(self)}
         if name not in kinds:
             raise ValueError(f"{name!r} is not in a recipe; there are {', '.join(kinds)}.")
+        several = kinds[name] == tuple[int, ...]
+        kind = int if several else kinds[name]
         try:
-            numbers = [float(part) for part in value.split(",")]
-            if kinds[name] == tuple[int, ...]:
-                return replace(self, **{name: tuple(map(int, numbers))})
-            (number,) = numbers
-        except ValueError as error:
+            numbers = tuple(float(part) for part in value.split(","))
+            values = tuple(map(kind, numbers))
+        except (ValueError, OverflowError) as error:
             raise ValueError(f"{name}={value}: {value!r} is not a number.") from error
-        return replace(self, **{name: kinds[name](number)})
+        if values != numbers or not (several or len(values) == 1):
+            raise ValueError(f"{name}={value}: {value!r} is not a number it can be.")
+        return replace(self, **{name: values if several else values[0]})
 
 
 def _assignment() -> Recipe:

@@ -49,10 +49,7 @@ def main() -> None:
     arguments.storage.parent.mkdir(parents=True, exist_ok=True)
     study = optuna.create_study(
         storage=JournalStorage(JournalFileBackend(str(arguments.storage))),
-        study_name=(
-            f"{arguments.model}, {data[0].num_images} images of {data[0].source}, "
-            f"{arguments.epochs} epochs"
-        ),
+        study_name=f"{base}, {data[0].num_images} images of {data[0].source}",
         direction="maximize",
         load_if_exists=True,
     )

@@ -45,12 +45,18 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, metavar="N", help="runs, one seed each")
     parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
     parser.add_argument(
-        "--goal", type=float, nargs="+", default=list(FAST), help="fractions of the test images"
+        "--goal",
+        type=float,
+        nargs="+",
+        default=list(FAST),
+        help="fractions of the test images; the recipe of FAST for the next higher one is used",
     )
     parser.add_argument(
         "--most-epochs", type=int, default=15, metavar="N", help="of the book's way"
     )
     arguments = parse(parser)
+    if arguments.write and not set(arguments.goal) <= set(FAST):
+        parser.error(f"--write reports the goals {', '.join(map(str, FAST))} only.")
 
     print(machine())
     data = load_share(arguments.share, ASSIGNMENT.device)
@@ -70,6 +76,7 @@ def measure(
 ) -> dict[str, Any]:
     """The seconds that both ways take to reach a fraction of the test images."""
     train_data, _ = data
+    missed = {OURS: 0, BOOK: 0}
 
     def ours(seed: int) -> float:
         torch.manual_seed(seed)
@@ -82,6 +89,7 @@ def measure(
         for epoch, accuracy in enumerate(history.test_accuracy, start=1):
             if accuracy >= goal:
                 return sum(history.seconds[:epoch])
+        missed[OURS] += seed > 0  # round 0 is a warm-up
         print(f"  {OURS}, seed {seed}: only {max(history.test_accuracy):.2%}")
         return sum(history.seconds)
 
@@ -95,24 +103,29 @@ def measure(
         while best < goal and (accuracy := next(epochs, None)) is not None:
             best = max(best, accuracy)
         if best < goal:
+            missed[BOOK] += seed > 0
             print(f"  {BOOK}, seed {seed}: only {best:.2%} within {most} epochs")
         return perf_counter() - start
 
     warm_up = book(0)
     if best >= goal:
-        seconds = alternate({OURS: ours, BOOK: book}, arguments.repeats)
+        warmed_up = {OURS: ours, BOOK: lambda seed: book(seed) if seed else warm_up}
+        seconds = alternate(warmed_up, arguments.repeats)
     else:
         seconds = alternate({OURS: ours}, arguments.repeats)
     means = {name: statistics.mean(values) for name, values in seconds.items()}
     for name, values in seconds.items():
         print(f"{name}: mean {means[name]:.3g} s, {spread(values)} to {goal:.2%}")
-    result = {"means": means, "seconds": seconds}
+    result = {"means": means, "seconds": seconds, "missed": missed}
     finding = f"Ours takes {means[OURS]:.3g} s in the mean, the book's way "
     if BOOK in means:
         result["ratio"] = means[BOOK] / means[OURS]
         finding += f"{means[BOOK]:.3g} s: {result['ratio']:.1f} times as long."
     else:
-        finding += f"gets to {best:.2%} in {most} epochs and {warm_up:.3g} s, no further."
+        finding += f"gets to {best:.2%} in {most} epochs and {warm_up:.3g} s, in one run."
+    for name in seconds:
+        if missed[name]:
+            finding += f" {missed[name]} of {arguments.repeats} runs of {name} never got there."
     if arguments.write:
         write_table(f"time to {goal:.2%}", timings_table(seconds, finding))
     return result

@@ -4,6 +4,7 @@ They run in this process, where torch is loaded already; what they start themsel
 """
 
 import json
+import os
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -33,6 +34,8 @@ REFUSED = {
     "grading --small --write": "error: --write",
     "accuracy --model further --write": "error: --write",
     "accuracy --set width=3": "'width' is not in a recipe",
+    "accuracy --ladder --ablation": "not allowed with argument",
+    "time_to_accuracy --goal 0.5 --write": "error: --write",
     "search --validation 0": "the test set is not searched",
 }
 
@@ -43,6 +46,8 @@ def run(monkeypatch, capsys):
 
     def command(line, *more):
         name, *arguments = line.split()
+        # --write sets it for the whole process; so it is put back
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", os.environ.get("FASHION_MNIST_REQUIRED", "0"))
         monkeypatch.setattr(sys, "argv", [f"benchmarks/{name}.py", *arguments, *map(str, more)])
         status = 0
         try:
@@ -185,8 +190,15 @@ def test_an_interrupted_run_goes_on_after_its_last_epoch(run, result, monkeypatc
     """As if nothing had happened: weights, averages, optimisers and random numbers are kept."""
     sizes = "dims=4,6,8 hidden=8,8,8" if model == "further" else "dim=16"
     command = f"accuracy --model {model} --validation 10000 --seeds 5 --set {sizes} --results"
+    add_step, losses = accuracy.WatchedHistory.add_step, []
+
+    def noted(history, loss, *more):
+        losses.append(loss.item())
+        add_step(history, loss, *more)
+
+    monkeypatch.setattr(accuracy.WatchedHistory, "add_step", noted)
     whole = result(command, tmp_path / "whole" / "runs.jsonl")
-    add_step = accuracy.WatchedHistory.add_step
+    expected = losses.copy()
 
     def interrupted(history, *step):
         if len(history) == 1:  # one epoch further than it was
@@ -197,20 +209,22 @@ def test_an_interrupted_run_goes_on_after_its_last_epoch(run, result, monkeypatc
         with monkeypatch.context() as patch:
             patch.setattr(accuracy.WatchedHistory, "add_step", interrupted)
             assert run(command, tmp_path / "parts" / "runs.jsonl").status == 130
-    steps = []
-    monkeypatch.setattr(
-        accuracy.WatchedHistory, "add_step", lambda *step: steps.append(add_step(*step))
-    )
+    losses.clear()
     parts = result(command, tmp_path / "parts" / "runs.jsonl")
-    assert len(steps) == 3 * -(-2000 // RECIPES[model].batch_size)  # three of five epochs
+    steps = 3 * -(-2000 // RECIPES[model].batch_size)  # three of five epochs
+    assert losses == expected[-steps:]
     assert (parts["last"], parts["epochs"]) == (whole["last"], whole["epochs"])
     assert [path.name for path in (tmp_path / "parts").iterdir()] == ["runs.jsonl"]
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_images")
-def test_the_test_images_are_read_once_for_a_model_and_after_its_training(
-    result, monkeypatch, tmp_path
+@pytest.mark.parametrize(
+    ("model", "times"),
+    [("further", 1), ("assignment", 6)],  # the last weights, and five averages
+)
+def test_the_test_images_are_read_only_when_the_training_is_done(
+    result, monkeypatch, model, times, tmp_path
 ):
     events, evaluate, train = [], accuracy.evaluate, accuracy.ASSIGNMENT.train
 
@@ -225,9 +239,9 @@ def test_the_test_images_are_read_once_for_a_model_and_after_its_training(
 
     monkeypatch.setattr(accuracy, "evaluate", noted)
     monkeypatch.setattr(accuracy.ASSIGNMENT, "train", trained)
-    sizes = "dims=4,6,8 hidden=8,8,8"
-    result(f"accuracy --model further --seeds 0 1 --set {sizes} --results", tmp_path / "runs")
-    assert events == ["trained", 500] * 2
+    sizes = "dims=4,6,8 hidden=8,8,8" if model == "further" else "dim=16"
+    result(f"accuracy --model {model} --seeds 0 1 --set {sizes} --results", tmp_path / "runs")
+    assert events == ["trained", *[500] * times] * 2
 
 
 @pytest.fixture

@@ -216,20 +216,24 @@ def test_every_rung_of_the_ladder_changes_the_one_before_it():
 @pytest.mark.parametrize("name", recipes.ABLATION)
 def test_a_recipe_without_an_ingredient_is_another_function_or_training(name):
     """Its network, its answers or its optimiser differ from those of the whole recipe."""
-    models, optimizers = [], []
+    models, optimizers, passing = [], [], []
     for recipe in (RECIPES["further"], RECIPES[name]):
         torch.manual_seed(0)
         models.append(recipes.make_model(recipe))
         optimizers.append(recipes.make_optimizer(recipe, models[-1], 10))
+        blocks = [m for m in models[-1].modules() if isinstance(m, recipes.RecipeBlock)]
+        passing.append(not any(block.mlp1[2].weight.any() for block in blocks))
         for parameter in models[-1].parameters():
             nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
     images = torch.randn(4, 28, 28)
     same_answer = torch.allclose(models[0].eval()(images), models[1].eval()(images))
     if name in ("no-schedule", "no-muon", "no-zero", "no-small-batches"):
         assert same_answer
-        assert name in ("no-zero", "no-small-batches") or len(optimizers[0].parts) != len(
-            optimizers[1].parts
-        )
+        parts = [len(optimizer.parts) for optimizer in optimizers]
+        assert (parts[0] != parts[1]) == (name in ("no-schedule", "no-muon"))
+        assert (passing == [True, False]) == (name == "no-zero")
+        fewer_steps = RECIPES[name].batch_size > RECIPES["further"].batch_size
+        assert fewer_steps == (name == "no-small-batches")
     else:
         assert not same_answer
 
@@ -240,6 +244,8 @@ def test_a_recipe_without_an_ingredient_is_another_function_or_training(name):
         ("width", "3", "'width' is not in a recipe"),
         ("dim", "wide", "'wide' is not a number"),
         ("dim", "3,4", "'3,4' is not a number"),
+        ("depth", "1.5", "'1.5' is not a number"),
+        ("depth", "inf", "'inf' is not a number"),
         ("dims", "3,x", "'3,x' is not a number"),
     ],
 )
@@ -253,11 +259,12 @@ def test_sizes_of_several_stages_are_set_as_a_list():
 
 
 def test_a_recipe_without_residuals_and_norms_has_the_blocks_of_step_3(notebook):
-    plain = replace(RECIPES["flip"], layer_norm=False, residual=False, depth=2)
+    plain = replace(RECIPES["flip"], layer_norm=False, residual=False, zero=False, depth=2)
     built = recipes.make_model(plain)
     sizes = plain.dim, plain.token_hidden, plain.channel_hidden, plain.depth
     model = notebook["PatchMLP"](plain.patch_size, *sizes, 10)
     for ours, theirs in zip(model.parameters(), built.parameters(), strict=True):
         ours.data.copy_(theirs.data)
     images = torch.randn(4, 28, 28)
+    assert model(images).any()  # zeros would agree with anything
     assert_close(built.network(images), model(images), rtol=0, atol=0)
