@@ -7,13 +7,15 @@
 
 With --validation the test images are never opened, so that is the way to choose. Without it, they
 are read when the training is done. Finished runs are kept in `build/accuracy.jsonl`, an unfinished
-one beside it after every epoch: an interrupted command goes on where it was. The last line is one
-JSON object for the last model: `accuracies` and `mean` are those of the model as it is judged,
-`last` those of its last weights, `epochs` those of its averaged weights after each epoch (null if
-it is judged by its last ones), `seconds` is a run's median. --write puts the table of the
-assignment, the ladder or the ablation where the READMEs show it. With the ladder it also times some
-steps of each model on all cores, which nothing else should use meanwhile, and draws
-`benchmarks/accuracy.png`: accuracy over the time of the training.
+one beside it after every epoch: an interrupted command goes on where it was.
+
+The last line is one JSON object for the last model: `accuracies` and `mean` are those of the model
+as it is judged, `last` those of its last weights, `epochs` those of its averaged weights after each
+epoch (null if it is judged by its last ones), `seconds` is a run's median.
+
+--write puts the table of the assignment, the ladder or the ablation where the READMEs show it. With
+the ladder it also times some steps of each model on all cores, which nothing else should use
+meanwhile, and draws `benchmarks/accuracy.png`: accuracy over the time of the training.
 """
 
 import argparse

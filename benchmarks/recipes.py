@@ -146,7 +146,7 @@ ABLATION = {
     "no-layer-norm": {"layer_norm": False},
     "no-residuals": {"residual": False, "zero": False},  # blocks of zeros would pass on nothing
     "no-zero": {"zero": False},
-    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.003},  # right for Adam alone
+    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.005},  # right for Adam alone
     "no-flip": {"flip": False, "average_flipped": False},
     "no-stages": {"dims": (), "hidden": ()},
     "no-shift": {"shift": False},
