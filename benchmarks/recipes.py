@@ -181,14 +181,11 @@ class PatchBlock(RecipeBlock):
 class WindowBlock(RecipeBlock):
     """The second notebook's block."""
 
-    def forward(self, X: Tensor) -> Tensor:
-        """Map features (b, h, w, dim) to features of the same shape."""
-        step = int(self.recipe.shift)
-        W1 = FURTHER.to_windows(X)
-        O1 = FURTHER.to_patches(self.add(W1, self.mlp1(self.norm1(W1))))
-        W2 = FURTHER.to_windows(O1.roll((step, step), dims=(1, 2)))
-        O2 = FURTHER.to_patches(self.add(W2, self.mlp2(self.norm2(W2))))
-        return O2.roll((-step, -step), dims=(1, 2))
+    def forward(self, W: Tensor) -> Tensor:
+        """Map windows (b, h, w, 4 dim) to windows of the same shape."""
+        shift = FURTHER.shift if self.recipe.shift else lambda W, step: W
+        O1 = shift(self.add(W, self.mlp1(self.norm1(W))), 1)
+        return shift(self.add(O1, self.mlp2(self.norm2(O1))), -1)
 
 
 class RecipeModel(nn.Module):
