@@ -183,9 +183,14 @@ class WindowBlock(RecipeBlock):
 
     def forward(self, W: Tensor) -> Tensor:
         """Map windows (b, h, w, 4 dim) to windows of the same shape."""
-        shift = FURTHER.shift if self.recipe.shift else lambda W, step: W
-        O1 = shift(self.add(W, self.mlp1(self.norm1(W))), 1)
-        return shift(self.add(O1, self.mlp2(self.norm2(O1))), -1)
+        O1 = self.add(W, self.mlp1(self.norm1(W)))
+        if not self.recipe.shift:
+            return self.add(O1, self.mlp2(self.norm2(O1)))
+        X = FURTHER.to_patches(O1)
+        inner = FURTHER.to_windows(X[:, 1:-1, 1:-1])
+        update = self.mlp2(self.norm2(inner))
+        X[:, 1:-1, 1:-1] = FURTHER.to_patches(self.add(inner, update))
+        return FURTHER.to_windows(X)
 
 
 class RecipeModel(nn.Module):
