@@ -105,7 +105,7 @@ def _ladder() -> dict[str, Recipe]:
     return rungs
 
 
-LARGEST = {"dims": (48, 96), "hidden": (128, 192), "depth": 2}
+LARGEST = {"dims": (32, 64, 128), "hidden": (96, 192, 256)}
 LADDER = _ladder()
 RECIPES = dict(LADDER)
 # For the least time to an accuracy, not for the most accuracy in five epochs.
@@ -127,7 +127,7 @@ INGREDIENTS = {
     "stages": "three stages of patches, MLPs on windows of 2 x 2",
     "shift": "every second MLP on shifted windows",
     "further": "batches of 128: four times as many steps",
-    "largest": "two stages, wider, of two blocks; answers averaged over a pixel's shift, too",
+    "largest": "wider; answers averaged over a pixel's shift, too",
     "no-schedule": "constant learning rates",
     "no-layer-norm": "no LayerNorm",
     "no-residuals": "no residuals",

@@ -26,16 +26,16 @@ def test_windows_join_neighbours_and_patches_part_them(further):
 
 
 def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_windows(further):
-    block = further["MixerBlock"](6, 16)
-    X = torch.randn(2, 4, 4, 6)
+    block = further["MixerBlock"](24, 16)
+    W = torch.randn(2, 3, 3, 24)
     for mlp in (block.mlp1, block.mlp2):
         nn.init.zeros_(mlp[2].weight)
         nn.init.zeros_(mlp[2].bias)
-    assert torch.equal(block(X), X)  # MLPs that say nothing leave the features alone
+    assert torch.equal(block(W), W)  # MLPs that say nothing leave the features alone
     nn.init.normal_(block.mlp2[2].weight)
-    moved = block(X) - X
+    moved = block(W) - W
     assert moved.any()
-    assert_close(block(3 * X + 1) - (3 * X + 1), moved, rtol=1e-3, atol=1e-3)
+    assert_close(block(3 * W + 1) - (3 * W + 1), moved, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -48,25 +48,29 @@ def test_a_mixer_block_adds_to_its_input_what_its_mlps_make_of_normalised_window
 def test_the_mlps_of_a_block_mix_windows_which_are_shifted_for_the_second(
     further, silent, together
 ):
-    block = further["MixerBlock"](6, 64)
+    block = further["MixerBlock"](24, 64)
     nn.init.zeros_(getattr(block, silent)[2].weight)
     X = torch.randn(1, 4, 4, 6)
     changed = X.clone()
     changed[0, 1, 2, 5] += 1  # one feature of one of sixteen patches
-    moved = ((block(changed) - block(X)).abs() > 1e-7)[0]  # (4, 4, 6)
+    before, after = (further["to_patches"](block(further["to_windows"](x))) for x in (X, changed))
+    moved = ((after - before).abs() > 1e-7)[0]  # (4, 4, 6)
     assert {tuple(place) for place in moved.any(dim=2).nonzero().tolist()} == together
     assert moved.any(dim=(0, 1)).all()  # and all of their features
 
 
-def test_every_stage_halves_the_grid_and_the_last_one_is_normalised(further):
+def test_every_stage_halves_the_grid_and_ends_with_normalised_windows(further):
     model = further["StagedMLP"]((4, 6, 8), (5, 6, 7), 2, 10)
-    X, shapes = torch.randn(3, 32, 32, 1), []
+    X, stems, ends = torch.randn(3, 32, 32, 1), [], []
     for layer in model.layers:
         X = layer(X)
-        if isinstance(layer, further["Stem"]):
-            shapes.append(tuple(X.shape))
-    assert shapes == [(3, 16, 16, 4), (3, 8, 8, 6), (3, 4, 4, 8)]
-    assert_close(X.mean(dim=3), torch.zeros(3, 4, 4), rtol=0, atol=1e-5)
+        if isinstance(layer, nn.Linear):
+            stems.append(tuple(X.shape))
+        elif isinstance(layer, nn.LayerNorm):
+            ends.append(tuple(X.shape))
+            assert_close(X.mean(dim=3), torch.zeros(X.shape[:3]), rtol=0, atol=1e-5)
+    assert stems == [(3, 16, 16, 4), (3, 8, 8, 6), (3, 4, 4, 8)]
+    assert ends == [(3, 8, 8, 16), (3, 4, 4, 24), (3, 2, 2, 32)]
     assert sum(isinstance(layer, further["MixerBlock"]) for layer in model.layers) == 3 * 2
 
 
@@ -80,12 +84,14 @@ def test_the_whole_image_counts(further):
 
 def test_the_blocks_of_a_mixer_start_by_passing_on_their_input(further):
     model = further["Mixer"]((4, 6, 8), (5, 6, 7), 2, 10).apply(further["init_mixer"])
-    X = torch.randn(2, 32, 32, 1)
+    X, blocks = torch.randn(2, 32, 32, 1), 0
     for layer in model.layers:
         before, X = X, layer(X)
         if isinstance(layer, further["MixerBlock"]):
+            blocks += 1
             assert torch.equal(X, before)
-    assert model.layers[0].weight.any()
+    assert blocks == 3 * 2
+    assert model.layers[1].weight.any()
 
 
 def test_half_of_the_images_are_flipped_and_none_is_changed_otherwise(further):
