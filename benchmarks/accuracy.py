@@ -6,8 +6,8 @@
     python benchmarks/accuracy.py --model further --validation 10000 --set dims=8,32,64 depth=2
 
 With --validation the test images are never opened, so that is the way to choose. Without it, they
-are read when the training is done. Finished runs are kept in `build/accuracy.jsonl`, an unfinished
-one beside it after every epoch: an interrupted command goes on where it was.
+are read when the training is done. Finished runs are kept in `benchmarks/accuracy.jsonl`, and an
+unfinished one beside it after every epoch: an interrupted command goes on where it was.
 
 The last line is one JSON object for the last model: `accuracies` and `mean` are those of the model
 as it is judged, `last` those of its last weights, `epochs` those of its averaged weights after each
@@ -64,7 +64,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "build" / "accuracy.jsonl"
+RESULTS = ROOT / "benchmarks" / "accuracy.jsonl"
 PICTURE = ROOT / "benchmarks" / "accuracy.png"
 
 
