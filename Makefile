@@ -68,9 +68,8 @@ further: $(READY)
 	$(EXECUTE) --output-dir build $(FURTHER)
 	$(BIN)/python -m tools.report build/further.ipynb --output report/further.html
 
-# Three files at a time, each with one thread: on two cores, one of them usually waits for a kernel,
-# a browser or a time limit.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist loadfile
+# Two files at a time, each on a core of its own.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 test: $(READY) lint
 	$(PYTEST) --nbval-lax --nbval-cell-timeout=600 $(NOTEBOOK) tests
