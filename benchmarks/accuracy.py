@@ -58,6 +58,7 @@ from recipes import (
     WindowBlock,
     make_model,
     make_optimizer,
+    make_training,
 )
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -197,11 +198,7 @@ def run(
     after each epoch, and `accuracy` the figure of the recipe: the last of `epochs`, or `last`.
     """
     torch.manual_seed(seed)
-    train_data.batch_size = recipe.batch_size
-    model = make_model(recipe).to(train_data.images.device)
-    average = deepcopy(model)
-    num_steps = recipe.num_epochs * len(train_data)
-    optimizer = make_optimizer(recipe, model, num_steps)
+    model, average, optimizer = make_training(recipe, train_data)
     parts, averages, seconds = [model, average, *optimizer.parts], [], 0.0
     if unfinished and unfinished.exists():
         state, averages, seconds, random = torch.load(unfinished)
@@ -218,7 +215,8 @@ def run(
             torch.save([state, averages, seconds, torch.get_rng_state()], content)
             write_whole(unfinished, content.getvalue())
 
-    steps = {"total": num_steps, "initial": done * len(train_data), "unit": "step"}
+    total, initial = recipe.num_epochs * len(train_data), done * len(train_data)
+    steps = {"total": total, "initial": initial, "unit": "step"}
     with suppress(KeyboardInterrupt), tqdm(**steps, desc=label, leave=False, mininterval=1) as bar:
         history = WatchedHistory(recipe.num_epochs - done, train_data, bar, keep)
         loss_function = ASSIGNMENT.loss_function
@@ -280,16 +278,14 @@ def training_seconds(recipe: Recipe, data: BatchLoader) -> float:
     """The seconds that a whole training takes on all cores, from the pace of some of its steps."""
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
-    data.batch_size = recipe.batch_size
-    num_steps = recipe.num_epochs * len(data)
-    model = make_model(recipe).to(data.images.device)
-    average, optimizer = deepcopy(model), make_optimizer(recipe, model, num_steps)
+    model, average, optimizer = make_training(recipe, data)
     part = slice(20 * recipe.batch_size)
     few = replace(data, images=data.images[part], labels=data.labels[part])
     history = History(4, few)
     ASSIGNMENT.train(model, average, few, None, ASSIGNMENT.loss_function, optimizer, history)
     torch.set_num_threads(threads)
-    return num_steps * statistics.median(history.seconds[1:]) / len(few)  # the first warms up
+    step = statistics.median(history.seconds[1:]) / len(few)  # the first epoch warms up
+    return recipe.num_epochs * len(data) * step
 
 
 def ladder_table(summaries: list[dict[str, Any]]) -> str:

@@ -4,8 +4,10 @@ The notebooks are the only source of models and optimisers. A recipe says which 
 put together, at which sizes and rates, so that one ingredient at a time can be changed.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 
+from utils.data import BatchLoader
 from utils.definitions import load_definitions
 
 from torch import Tensor, nn
@@ -107,7 +109,19 @@ def _ladder() -> dict[str, Recipe]:
 
 LARGEST = {"dims": (32, 64, 128), "hidden": (96, 192, 256)}
 LADDER = _ladder()
-RECIPES = dict(LADDER)
+# What the second notebook's network loses without one of its ingredients, the others in place.
+ABLATION = {
+    "no-schedule": {"schedule": False},
+    "no-layer-norm": {"layer_norm": False},
+    "no-residuals": {"residual": False, "zero": False},  # blocks of zeros would pass on nothing
+    "no-zero": {"zero": False},
+    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.005},  # right for Adam alone
+    "no-flip": {"flip": False, "average_flipped": False},
+    "no-stages": {"dims": (), "hidden": ()},
+    "no-shift": {"shift": False},
+    "no-small-batches": {"batch_size": 512, "muon_learning_rate": 0.04},  # right for 512
+}
+RECIPES = LADDER | {name: replace(LADDER["further"], **lost) for name, lost in ABLATION.items()}
 # For the least time to an accuracy, not for the most accuracy in five epochs.
 FAST = {
     ASSIGNMENT.write_up: replace(
@@ -138,21 +152,6 @@ INGREDIENTS = {
     "no-shift": "no window shifted",
     "no-small-batches": "batches of 512",
 }
-
-
-# What the second notebook's network loses without one of its ingredients, the others in place.
-ABLATION = {
-    "no-schedule": {"schedule": False},
-    "no-layer-norm": {"layer_norm": False},
-    "no-residuals": {"residual": False, "zero": False},  # blocks of zeros would pass on nothing
-    "no-zero": {"zero": False},
-    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.005},  # right for Adam alone
-    "no-flip": {"flip": False, "average_flipped": False},
-    "no-stages": {"dims": (), "hidden": ()},
-    "no-shift": {"shift": False},
-    "no-small-batches": {"batch_size": 512, "muon_learning_rate": 0.04},  # right for 512
-}
-RECIPES |= {name: replace(RECIPES["further"], **change) for name, change in ABLATION.items()}
 
 
 class RecipeBlock(nn.Module):
@@ -253,3 +252,13 @@ def make_optimizer(recipe: Recipe, model: RecipeModel, num_steps: int) -> object
     if recipe.schedule:
         schedules = [FURTHER.warm_up_and_decay(each, num_steps) for each in optimizers]
     return FURTHER.Together(*optimizers, *schedules)
+
+
+def make_training(recipe: Recipe, data: BatchLoader) -> tuple[RecipeModel, RecipeModel, object]:
+    """What a training on `data` begins with: a network, its average, and the optimisers.
+
+    The loader then serves batches of the recipe's size.
+    """
+    data.batch_size = recipe.batch_size
+    model = make_model(recipe).to(data.images.device)
+    return model, deepcopy(model), make_optimizer(recipe, model, recipe.num_epochs * len(data))

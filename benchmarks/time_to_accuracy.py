@@ -14,7 +14,6 @@ run, the warm-up, is not run again. The last line is one JSON object with the ti
 import argparse
 import json
 import statistics
-from copy import deepcopy
 from time import perf_counter
 from typing import Any
 
@@ -33,7 +32,7 @@ from measure import (
     timings_table,
     write_table,
 )
-from recipes import ASSIGNMENT, FAST, Recipe, make_model, make_optimizer
+from recipes import ASSIGNMENT, FAST, Recipe, make_training
 
 OURS, BOOK = "ours", "the book's way"
 
@@ -80,12 +79,10 @@ def measure(
 
     def ours(seed: int) -> float:
         torch.manual_seed(seed)
-        train_data.batch_size = recipe.batch_size
-        model = make_model(recipe).to(ASSIGNMENT.device)
-        optimizer = make_optimizer(recipe, model, recipe.num_epochs * len(train_data))
+        model, average, optimizer = make_training(recipe, train_data)
         history = History(recipe.num_epochs, train_data)
         loss_function = ASSIGNMENT.loss_function
-        ASSIGNMENT.train(model, deepcopy(model), *data, loss_function, optimizer, history)
+        ASSIGNMENT.train(model, average, *data, loss_function, optimizer, history)
         for epoch, accuracy in enumerate(history.test_accuracy, start=1):
             if accuracy >= goal:
                 return sum(history.seconds[:epoch])
