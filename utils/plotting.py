@@ -136,18 +136,6 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
     return figure
 
 
-def _plot_losses(axes: Axes, history: History, **look: object) -> None:
-    """Draw the loss of every batch, each epoch's last at the epoch's number."""
-    places = np.linspace(0, len(history), len(history.step_loss) + 1)[1:]
-    axes.plot(places, history.step_loss, **look)
-    # The first steps fall from ln 10; what matters happens well below it.
-    axes.set(xlabel="epochs", ylabel="loss (nats per image)", ylim=(0, 1.2))
-
-
-def _from_to(values: Sequence[float], spec: str) -> str:
-    return f"from {values[0]:{spec}} to {values[-1]:{spec}}"
-
-
 def plot_history(history: History) -> DescribedFigure:
     """Draw the loss and the accuracies over the epochs that are complete."""
     done, test = len(history), history.test_accuracy
@@ -155,19 +143,23 @@ def plot_history(history: History) -> DescribedFigure:
     curves["test, EMA"] = history.average_accuracy
     finding = "Two empty line charts, for the training loss and for the accuracies."
     if done:
-        ends = "; ".join(f"{name} {_from_to(values, '.1%')}" for name, values in curves.items())
+        ends = [f"{name} from {run[0]:.1%} to {run[-1]:.1%}" for name, run in curves.items()]
+        losses = history.train_loss
         finding = (
-            f"The mean training loss goes {_from_to(history.train_loss, '.3f')} nats per image, "
-            f"the accuracy: {ends} (EMA, the moving average of the weights); on the test images "
-            f"highest after epoch {test.index(max(test)) + 1}, {max(test):.1%}."
+            f"The mean training loss goes from {losses[0]:.3f} to {losses[-1]:.3f} nats per image, "
+            f"the accuracy: {'; '.join(ends)} (EMA, the moving average of the weights); "
+            f"on the test images highest after epoch {test.index(max(test)) + 1}, {max(test):.1%}."
         )
     title = f"After {done} of {history.num_epochs} epochs"
     figure = DescribedFigure(5.2, title, history.train_data.source, finding)
     loss, accuracy = figure.subplots(2)
     epochs = range(1, done + 1)
-    _plot_losses(loss, history, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
+    places = np.linspace(0, done, len(history.step_loss) + 1)[1:]  # an epoch's last at its number
+    look = {"color": GREY, "linewidth": 0.7, "alpha": 0.6, "label": "each batch"}
+    loss.plot(places, history.step_loss, **look)
     loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="epoch's mean")
-    loss.set_title("Training loss")
+    # The first steps fall from ln 10; what matters happens well below it.
+    loss.set(title="Training loss", xlabel="epochs", ylabel="loss (nats per image)", ylim=(0, 1.2))
     loss.legend(loc="upper left", bbox_to_anchor=(1, 1))
     for (name, values), (color, style) in zip(curves.items(), LOOKS, strict=True):
         accuracy.plot(epochs, values, style, color=color, label=name)
@@ -241,22 +233,6 @@ class LiveHistory(History):
         self._text.update({"text/plain": "\n".join([*self._lines, *progress])}, raw=True)
 
 
-def plot_class_accuracy(accuracies: Tensor, names: Sequence[str], source: str) -> DescribedFigure:
-    """Draw the fraction right of each class, (num_classes,), the hardest class on top."""
-    order = accuracies.argsort(descending=True).tolist()
-    listed = ", ".join(f"{names[i]} {accuracies[i]:.1%}" for i in order)
-    finding = f"Bars, from {names[order[0]]}, the easiest, to {names[order[-1]]}, the hardest: "
-    figure = DescribedFigure(3.6, "Accuracy per class", source, f"{finding}{listed}.")
-    axes = figure.subplots()
-    bars = axes.barh([names[i] for i in order], accuracies[order].cpu().numpy(), color=BLUE)
-    axes.bar_label(bars, fmt="{:.1%}", padding=3)
-    axes.set(xlabel="test images of the class that are right", xlim=(0, 1.1))
-    axes.set_xticks(np.linspace(0, 1, 6))
-    axes.xaxis.set_major_formatter(PercentFormatter(xmax=1))
-    axes.grid(visible=False, axis="y")
-    return figure
-
-
 def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> DescribedFigure:
     """Draw the counts (num_classes, num_classes): rows are the labels, columns the answers."""
     errors = confusion.clone().fill_diagonal_(0)
@@ -277,35 +253,4 @@ def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Desc
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="the network's answer", ylabel="label")
     axes.grid(visible=False)
-    return figure
-
-
-def plot_sweep(sweep: dict[str, dict[float, History]], source: str) -> DescribedFigure:
-    """Draw the runs of up to three optimisers, by learning rate; a cross is one that diverged."""
-    title = f"Learning rates of {' and '.join(sweep)}"
-    figure = DescribedFigure(6, title, source, "Final accuracy on held-out images at each rate.")
-    accuracy, loss = figure.subplots(2)
-    for (name, runs), (color, style) in zip(sweep.items(), LOOKS, strict=False):
-        ends = {rate: run.test_accuracy[-1] for rate, run in runs.items() if not run.diverged_at}
-        failed = {rate: run.diverged_at for rate, run in runs.items() if run.diverged_at}
-        said = [f"{value:.1%} at {rate}" for rate, value in ends.items()]
-        said += [f"diverged at step {step} at {rate}" for rate, step in failed.items()]
-        if ends:
-            best = max(ends, key=ends.__getitem__)
-            said.append(f"mean loss at {best} {_from_to(runs[best].train_loss, '.3f')} nats")
-            label = f"{name}, best at {best}"
-            accuracy.plot(ends.keys(), ends.values(), style, color=color, label=label)
-            _plot_losses(loss, runs[best], color=color, linestyle=style[1:], linewidth=1)
-        if failed:  # on the axis, where no accuracy can be read off
-            look = {"color": color, "ms": 9, "label": f"{name}, diverged", "clip_on": False}
-            bottom = accuracy.get_xaxis_transform()
-            accuracy.plot(failed.keys(), [0] * len(failed), "x", transform=bottom, **look)
-        figure.alt += f" {name}: {', '.join(said)}."
-    accuracy.set(title="After the last epoch", xlabel="learning rate", xscale="log")
-    accuracy.xaxis.set(major_formatter="{x:g}", minor_formatter="")
-    accuracy.set_ylabel("held-out images right")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
-    accuracy.margins(y=0.15)
-    loss.set_title("Training loss, each at its best rate")
-    figure.legend(loc="outside lower center", ncols=2)
     return figure

@@ -262,7 +262,7 @@ def test_the_ladder_is_drawn_and_tabled_with_its_pareto_front(summaries, monkeyp
     accuracy.draw_ladder(summaries)
     assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
     row = accuracy.ladder_table(summaries).splitlines()[4]
-    assert row.startswith("| 3 | `further` | batches of 128")
+    assert row.startswith("| 3 | `further` | every second MLP on shifted windows")
     assert row.endswith("| 1,234 | 5.00 M | 90 | 92.00 ± 0.28 % |")
 
 

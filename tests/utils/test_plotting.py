@@ -2,7 +2,7 @@
 
 import base64
 import io
-from itertools import combinations, product
+from itertools import combinations
 from types import SimpleNamespace
 
 import matplotlib as mpl
@@ -38,13 +38,6 @@ def history(epochs, source="Fashion-MNIST"):
     return run
 
 
-def swept(accuracy, diverged_at=None):
-    run = history(0 if diverged_at else 3)
-    run.test_accuracy[-1:] = [] if diverged_at else [accuracy]
-    run.diverged_at = diverged_at
-    return run
-
-
 def texts(figure):
     """All words that a figure shows."""
     figure.draw_without_rendering()
@@ -70,9 +63,7 @@ def every_figure():
         plotting.plot_patches(images[0], torch.zeros(4, 196), images[0], "stand-in"),
         plotting.plot_history(history(0, "stand-in")),
         plotting.plot_history(history(3, "stand-in")),
-        plotting.plot_class_accuracy(torch.linspace(0.5, 0.95, 10), NAMES, "stand-in"),
         plotting.plot_confusion(confusion, NAMES, "stand-in"),
-        plotting.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": {0.1: swept(0, 4)}}, "stand-in"),
         plotting.plot_network(STAGES),
     ]
 
@@ -85,9 +76,7 @@ def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
         "empty line charts",
         "test from 70.0% to 72.0%; training from 70.0% to 72.0%; test, EMA from 70.0% to 72.0% "
         "(EMA, the moving average of the weights); on the test images highest after epoch 3, 72.0%",
-        "from class 9, the easiest, to class 0, the hardest: class 9 95.0%",
         "right, are 79.8% of the images. The most frequent mistake takes class 6 for class 0: 40",
-        "Adam: 86.0% at 0.01, mean loss at 0.01 from 0.700 to 0.720 nats. SGD: diverged at step 4",
         "images (b, 28, 28), then patchify (b, 16, 49), then stem (b, 16, 64), then MLP 1: between "
         "patches (b, 16, 64), then MLP 2: within a patch (b, 16, 64), then mean (b, 64), then",
     ]
@@ -133,34 +122,10 @@ def test_the_labels_of_the_curves_touch_neither_each_other_nor_the_axes(ends):
     assert all(figure.bbox.contains(*corner) for box in boxes for corner in box.corners())
 
 
-def test_the_sweep_says_what_each_rate_reached_and_which_one_was_best():
-    sweep = {
-        "Adam": {0.003: swept(0.84), 0.01: swept(0.86)},
-        "SGD": {0.1: swept(0.81), 0.4: swept(0.79)},
-    }
-    figure = plotting.plot_sweep(sweep, "Fashion-MNIST")
-    assert "Adam: 84.0% at 0.003, 86.0% at 0.01, mean loss at 0.01 from 0.700 to" in figure.alt
-    assert "SGD: 81.0% at 0.1, 79.0% at 0.4, mean loss at 0.1 from 0.700 to" in figure.alt
-    words = texts(figure)
-    assert "Adam, best at 0.01" in words
-    assert "SGD, best at 0.1" in words
-    assert "diverged" not in words + figure.alt
-
-
-@pytest.mark.parametrize("best", [0.81, None], ids=["one of two", "all"])
-def test_a_run_that_diverged_is_drawn_and_named(best):
-    sgd = {0.1: swept(best) if best else swept(0, 40), 0.4: swept(0, 80)}
-    figure = plotting.plot_sweep({"Adam": {0.01: swept(0.86)}, "SGD": sgd}, "Fashion-MNIST")
-    assert "diverged at step 80 at 0.4" in figure.alt
-    assert "SGD, diverged" in texts(figure)
-    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
-    assert sum(len(line.get_xdata()) for line in crosses) == (1 if best else 2)
-
-
 def boxes_of(figure):
     """Where each text of the drawn figure stands; ticks out of sight have none."""
     figure.draw_without_rendering()
-    shown = [*figure.texts, *(text for legend in figure.legends for text in legend.texts)]
+    shown = [*figure.texts]
     for axes in figure.axes:
         shown += axes.texts
         for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
@@ -175,25 +140,6 @@ def touching(boxes):
     return [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
 
 
-@pytest.mark.parametrize("failed", [{}, {0.1: 40}, {0.01: 7, 0.1: 40, 0.4: 80}])
-def test_no_label_of_the_sweep_touches_another_or_an_axis(failed):
-    sweep = {
-        name: {rate: swept(0.8 + rate / 10, failed.get(rate)) for rate in rates}
-        for name, rates in {"Adam": (0.003, 0.01, 0.03), "SGD": (0.1, 0.2, 0.4)}.items()
-    }
-    figure = plotting.plot_sweep(sweep, "stand-in")
-    assert not touching(boxes_of(figure))
-    (legend,) = figure.legends
-    outside = [*figure.legends, figure._suptitle]
-    outside += [axes.xaxis.label for axes in figure.axes] + [
-        axes.yaxis.label for axes in figure.axes
-    ]
-    for axes, artist in product(figure.axes, outside):
-        assert not axes.get_window_extent().overlaps(artist.get_window_extent())
-    assert figure.bbox.containsx(legend.get_window_extent().x0)
-    assert figure.bbox.containsx(legend.get_window_extent().x1)
-
-
 LONG = [f"ankle boot {number}" for number in range(10)]
 
 
@@ -204,16 +150,13 @@ def hard_figures():
     mistakes = ["ankle boot? 100.0%\nlabel: ankle boot"] * 10
     full = history(5, "stand-in")
     full.train_accuracy[:] = full.test_accuracy[:] = full.average_accuracy[:] = [0.1, 1, 1, 1, 1]
-    rates = {10.0**-k: swept(1.0, 9999 if k > 4 else None) for k in range(1, 7)}
     steps = {f"step {n}\nof a long name": (60_000, 1000, 1000, 100) for n in range(9)}
     return [
         plotting.plot_images(images, LONG + LONG, 10, "The first images", "stand-in"),
         plotting.plot_images(images[:10], mistakes, 5, "The most confident mistakes", "stand-in"),
         plotting.plot_patches(images[0], torch.zeros(16, 49), images[0], "stand-in"),
         plotting.plot_history(full),
-        plotting.plot_class_accuracy(torch.ones(10), LONG, "stand-in"),
         plotting.plot_confusion(torch.full((10, 10), 999).fill_diagonal_(1000), LONG, "stand-in"),
-        plotting.plot_sweep({"AdamW": rates, "Nesterov": rates}, "stand-in"),
         plotting.plot_network(steps),
     ]
 
