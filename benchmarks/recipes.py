@@ -98,7 +98,7 @@ def _ladder() -> dict[str, Recipe]:
     add("layer-norm", layer_norm=True)
     add("residuals", residual=True)
     add("zero", zero=True)
-    add("muon", learning_rate=0.015, muon_learning_rate=0.04)  # right for batches of 512
+    add("muon", learning_rate=0.015, muon_learning_rate=0.04)
     add("flip", flip=True, average_flipped=True)
     add("stages", **FURTHER.mixer_sizes, **FURTHER.mixer_rates)
     add("further", shift=True)
