@@ -107,7 +107,7 @@ def _ladder() -> dict[str, Recipe]:
 
 
 SMALL_BATCHES = {"batch_size": 128, "muon_learning_rate": 0.02}  # more steps, each smaller
-LARGEST = {"dims": (32, 64, 128), "hidden": (96, 192, 256), **SMALL_BATCHES}
+LARGEST = {"dims": (48, 96, 192), "hidden": (128, 192, 256), "depth": 2, **SMALL_BATCHES}
 LADDER = _ladder()
 # The second notebook's network without one of its ingredients, the others in place, and with one.
 ABLATION = {
@@ -142,7 +142,7 @@ INGREDIENTS = {
     "flip": "half of the images mirrored, answers averaged",
     "stages": "three stages of patches, MLPs on windows of 2 x 2",
     "further": "every second MLP on shifted windows",
-    "largest": "wider; batches of 128; answers averaged over a pixel's shift, too",
+    "largest": "wider, two blocks a stage, batches of 128, answers averaged over shifts, too",
     "no-schedule": "constant learning rates",
     "no-layer-norm": "no LayerNorm",
     "no-residuals": "no residuals",
