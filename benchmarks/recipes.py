@@ -115,7 +115,7 @@ ABLATION = {
     "no-layer-norm": {"layer_norm": False},
     "no-residuals": {"residual": False, "zero": False},  # blocks of zeros would pass on nothing
     "no-zero": {"zero": False},
-    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.005},  # right for Adam alone
+    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.02},  # right for Adam alone
     "no-flip": {"flip": False, "average_flipped": False},
     "no-stages": {"dims": (), "hidden": (), "shift": False},
     "no-shift": {"shift": False},
@@ -147,7 +147,7 @@ INGREDIENTS = {
     "no-layer-norm": "no LayerNorm",
     "no-residuals": "no residuals",
     "no-zero": "blocks with orthogonal weights from the start",
-    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.005},  # right for Adam alone
+    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.02},  # right for Adam alone
     "no-flip": "no image mirrored",
     "no-stages": "one stage: the assignment's patches and sizes, mixed between and within",
     "no-shift": "no window shifted",
