@@ -98,15 +98,15 @@ def _ladder() -> dict[str, Recipe]:
     add("layer-norm", layer_norm=True)
     add("residuals", residual=True)
     add("zero", zero=True)
-    add("muon", learning_rate=0.015, muon_learning_rate=0.04)
+    add("muon", **FURTHER.mixer_rates)
     add("flip", flip=True, average_flipped=True)
-    add("stages", **FURTHER.mixer_sizes, **FURTHER.mixer_rates)
+    add("stages", **FURTHER.mixer_sizes)
     add("further", shift=True)
     add("largest", **LARGEST, average_shifted=True)
     return rungs
 
 
-SMALL_BATCHES = {"batch_size": 128, "muon_learning_rate": 0.02}  # more steps, each smaller
+SMALL_BATCHES = {"batch_size": 128, "learning_rate": 0.015, "muon_learning_rate": 0.02}
 LARGEST = {"dims": (48, 96, 192), "hidden": (128, 192, 256), "depth": 2, **SMALL_BATCHES}
 LADDER = _ladder()
 # The second notebook's network without one of its ingredients, the others in place, and with one.
@@ -115,7 +115,7 @@ ABLATION = {
     "no-layer-norm": {"layer_norm": False},
     "no-residuals": {"residual": False, "zero": False},  # blocks of zeros would pass on nothing
     "no-zero": {"zero": False},
-    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.02},  # right for Adam alone
+    "no-muon": {"muon_learning_rate": 0.0},
     "no-flip": {"flip": False, "average_flipped": False},
     "no-stages": {"dims": (), "hidden": (), "shift": False},
     "no-shift": {"shift": False},
@@ -128,7 +128,8 @@ RECIPES = LADDER | {
 FAST = {
     ASSIGNMENT.write_up: replace(
         RECIPES["muon"],
-        **{"dim": 96, "channel_hidden": 192, "zero": False, "num_epochs": 1, "batch_size": 256},
+        **{"dim": 96, "channel_hidden": 192, "zero": False},
+        **{"num_epochs": 1, "batch_size": 256, "learning_rate": 0.015},
     ),
     0.90: replace(RECIPES["small-batches"], dims=(8, 24, 48), hidden=(32, 48, 96), num_epochs=2),
 }
@@ -147,7 +148,7 @@ INGREDIENTS = {
     "no-layer-norm": "no LayerNorm",
     "no-residuals": "no residuals",
     "no-zero": "blocks with orthogonal weights from the start",
-    "no-muon": {"muon_learning_rate": 0.0, "learning_rate": 0.02},  # right for Adam alone
+    "no-muon": "Adam for all parameters",
     "no-flip": "no image mirrored",
     "no-stages": "one stage: the assignment's patches and sizes, mixed between and within",
     "no-shift": "no window shifted",
