@@ -51,12 +51,9 @@ class BatchLoader:
     All images are shared out evenly over as few batches as `batch_size` allows: a last batch of
     leftovers would give the step before every measurement a far noisier gradient.
 
-    Args:
-        images, labels: (n, 28, 28) uint8 and (n,) int64.
-        batch_size: images per batch at the most; `ValueError` if not a positive integer.
-        mean, std: of the training pixels, as fractions of white.
-        shuffle: a new order in every epoch, fixed by `torch.manual_seed`.
-        source: where the images come from, "Fashion-MNIST" or "stand-in".
+    It holds `images` (n, 28, 28) uint8 and `labels` (n,) int64 of a `source`, "Fashion-MNIST" or
+    "stand-in"; `mean` and `std` of the training pixels are fractions of white. `shuffle` gives each
+    epoch a new order, fixed by `torch.manual_seed`; a `batch_size` below 1 is a `ValueError`.
     """
 
     images: Tensor
@@ -164,19 +161,17 @@ def _find() -> dict[str, Path] | None:
 
 def _search() -> dict[str, Path] | None:
     """The four files: where FASHION_MNIST_ROOT says, else in `data/`."""
-    named = os.environ.get("FASHION_MNIST_ROOT")
-    if not named:
-        return _locate(DATA_FOLDER)
-    # os.path's leaves the name of an unknown user as it is, where Path's raises.
-    folder = Path(os.path.expanduser(named)).absolute()
-    files = _locate(folder)
-    if not files:
+    if named := os.environ.get("FASHION_MNIST_ROOT"):
+        # os.path's leaves the name of an unknown user as it is, where Path's raises.
+        folder = Path(os.path.expanduser(named)).absolute()
+        if files := _locate(folder):
+            return files
         warnings.warn(
             f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
             f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
             stacklevel=4,
         )
-    return files or _locate(DATA_FOLDER)
+    return _locate(DATA_FOLDER)
 
 
 def _locate(folder: Path) -> dict[str, Path] | None:
@@ -261,9 +256,8 @@ def _read(files: dict[str, Path], prefix: str) -> tuple[Tensor, Tensor]:
 
 def _verified(content: bytes, file: Path) -> bytes:
     """`content`, unpacked; `DataError` unless it is, byte for byte, the official file's."""
-    if content.startswith(b"\x1f\x8b"):
-        with suppress(zlib.error):  # a damaged archive stays packed, and is refused below
-            content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES)
+    with suppress(zlib.error):  # not an archive; a damaged one is refused below
+        content = zlib.decompressobj(wbits=31).decompress(content, MAX_BYTES)
     if hashlib.sha256(content).hexdigest() != FILES[file.name.removesuffix(".gz")]:
         problem = "truncated, damaged or another file, for its SHA-256 differs"
         raise DataError(f"{file} ({len(content):,} bytes) is {problem}. {_REMEDY}")

@@ -16,7 +16,6 @@ import torch
 from IPython import get_ipython
 from IPython.core.pylabtools import retina_figure
 from IPython.display import Markdown, display
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -81,8 +80,8 @@ def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
     shapes = [f"({', '.join(['b', *map(str, shape[1:])])})" for shape in stages.values()]
     walk = [f"{name} {shape}" for name, shape in zip(names, shapes, strict=True)]
     finding = f"A column of boxes, and the shapes of their outputs: {', then '.join(walk)}."
-    height = 0.3 + 0.6 * len(names)
-    figure = DescribedFigure(height, "The network, for a batch of b images", "", finding)
+    title = "The network, for a batch of b images"
+    figure = DescribedFigure(0.3 + 0.6 * len(names), title, "", finding)
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(len(names), -0.3))  # from box to box it is 1
     axes.set_axis_off()
@@ -138,7 +137,7 @@ def plot_patches(image: Tensor, patches: Tensor, rebuilt: Tensor, source: str) -
 
 def plot_history(history: History) -> DescribedFigure:
     """Draw the loss and the accuracies over the epochs that are complete."""
-    done, test = len(history), history.test_accuracy
+    done, total, test = len(history), history.num_epochs, history.test_accuracy
     curves = {"test": test, "training": history.train_accuracy}
     curves["test, EMA"] = history.average_accuracy
     finding = "Two empty line charts, for the training loss and for the accuracies."
@@ -150,41 +149,26 @@ def plot_history(history: History) -> DescribedFigure:
             f"the accuracy: {'; '.join(ends)} (EMA, the moving average of the weights); "
             f"on the test images highest after epoch {test.index(max(test)) + 1}, {max(test):.1%}."
         )
-    title = f"After {done} of {history.num_epochs} epochs"
+    title = f"After {done} of {total} epochs"
     figure = DescribedFigure(5.2, title, history.train_data.source, finding)
     loss, accuracy = figure.subplots(2)
     epochs = range(1, done + 1)
     places = np.linspace(0, done, len(history.step_loss) + 1)[1:]  # an epoch's last at its number
-    look = {"color": GREY, "linewidth": 0.7, "alpha": 0.6, "label": "each batch"}
-    loss.plot(places, history.step_loss, **look)
+    loss.plot(places, history.step_loss, color=GREY, linewidth=0.7, alpha=0.6, label="each batch")
     loss.plot(epochs, history.train_loss, "o-", color=BLUE, label="epoch's mean")
     # The first steps fall from ln 10; what matters happens well below it.
     loss.set(title="Training loss", xlabel="epochs", ylabel="loss (nats per image)", ylim=(0, 1.2))
-    loss.legend(loc="upper left", bbox_to_anchor=(1, 1))
     for (name, values), (color, style) in zip(curves.items(), LOOKS, strict=True):
-        accuracy.plot(epochs, values, style, color=color, label=name)
+        label = f"{name} {values[-1]:.1%}" if done else name
+        accuracy.plot(epochs, values, style, color=color, label=label)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
-    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1))
+    accuracy.autoscale(enable=done > 0, axis="y")
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=1))
     accuracy.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5], min_n_ticks=3))
-    if done:
-        accuracy.autoscale(axis="y")
-        accuracy.margins(y=0.25)
-        _label_ends(accuracy)
-    ticks = range(0, history.num_epochs + 1, -(-history.num_epochs // 10))
     for axes in (loss, accuracy):
-        axes.set(xlim=(0, history.num_epochs * 1.04), xticks=ticks)
+        axes.set(xlim=(0, 1.04 * total), xticks=range(0, total + 1, -(-total // 10)))
+        axes.legend(loc="upper left", bbox_to_anchor=(1, 1))
     return figure
-
-
-def _label_ends(axes: Axes) -> None:
-    """Write each curve's name and last value beside it, or just above the label below."""
-    (low, high), place = axes.get_ylim(), 0.0
-    for line in sorted(axes.lines, key=lambda line: line.get_ydata()[-1]):
-        value, color = line.get_ydata()[-1], line.get_color()
-        place = max(place, (value - low) / (high - low))
-        text = f"{line.get_label()} {value:.1%}"
-        axes.text(1.02, place, text, color=color, transform=axes.transAxes, va="center")
-        place += 0.11  # of the height of the axes: a line of text
 
 
 class LiveHistory(History):
@@ -193,12 +177,9 @@ class LiveHistory(History):
     In a notebook all are updated in place; elsewhere the lines are printed.
     """
 
-    INTERVAL = 0.2  # seconds between two updates of the progress
-
     def __enter__(self) -> Self:
-        self._lines, self._begin = [], time.perf_counter()
-        self._shown = self._begin  # when the progress was shown last
-        self._in_notebook = hasattr(get_ipython(), "kernel")
+        self._lines, self._in_notebook = [], hasattr(get_ipython(), "kernel")
+        self._begin = self._shown = time.perf_counter()  # now, and when progress was shown last
         if self._in_notebook:
             self._figure = display(plot_history(self), display_id=True)
             self._text = display({"text/plain": ""}, raw=True, display_id=True)
@@ -208,7 +189,7 @@ class LiveHistory(History):
         """Note one step. A GPU runs a little behind the progress: steps sent off count."""
         super().add_step(loss, logits, labels)
         now, size = time.perf_counter(), self.train_data.num_images
-        if self._in_notebook and now - self._shown >= self.INTERVAL:
+        if self._in_notebook and now - self._shown >= 0.2:  # seconds: no flood of messages
             self._shown = now
             done, total = len(self) * size + self._seen, self.num_epochs * size
             look = {"prefix": f"epoch {len(self) + 1}", "unit": " images", "unit_scale": True}

@@ -1,7 +1,6 @@
 """The record of a training run, and predictions; the loop itself stands in the notebook."""
 
 import math
-import operator
 import time
 from dataclasses import replace
 from typing import Self
@@ -71,7 +70,7 @@ class History:
                     f"(step {self.diverged_at} in all). A lower learning rate or smaller initial "
                     "weights usually help; then start again from a fresh model."
                 )
-        mean = sum(map(operator.mul, losses, sizes)) / self._seen
+        mean = sum(loss * size for loss, size in zip(losses, sizes, strict=True)) / self._seen
         # In one call, which no interrupt divides: all lists are of equal length at any time.
         vars(self).update(
             step_loss=[*self.step_loss, *losses],
@@ -87,8 +86,7 @@ class History:
         if not isinstance(error, KeyboardInterrupt):
             return False
         if len(self) == 0:
-            message = "Interrupted before the first epoch was complete: nothing to keep."
-            raise KeyboardInterrupt(message) from None
+            raise KeyboardInterrupt("Interrupted within epoch 1: nothing to keep.") from None
         self.interrupted = len(self) < self.num_epochs
         print(f"Interrupted after {len(self)} of {self.num_epochs} epochs; the history keeps them.")
         return True
@@ -105,4 +103,4 @@ def evaluate(model: nn.Module, data: BatchLoader | None) -> float:
     """The fraction of images whose largest logit is that of their label; NaN for no loader."""
     if data is None:
         return math.nan
-    return (predict(model, data).argmax(dim=1) == data.labels).double().mean().item()
+    return (predict(model, data).argmax(dim=1) == data.labels).sum().item() / data.num_images

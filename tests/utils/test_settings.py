@@ -54,11 +54,6 @@ def test_importing_utils_alone_does_not_load_torch():
     assert run("import sys, utils; print('torch' in sys.modules)").stdout == "False\n"
 
 
-EVERYTHING = (
-    "import utils.data, utils.plotting, utils.definitions, utils.training, tools.report.write"
-)
-
-
 @pytest.mark.parametrize(
     "source",
     [
