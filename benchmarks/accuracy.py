@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py --model further --seeds 0 1 2 3 4
     python benchmarks/accuracy.py --ladder --write
     python benchmarks/accuracy.py --ablation --write
-    python benchmarks/accuracy.py --model further --validation 10000 --set dims=8,32,64 depth=2
+    python benchmarks/accuracy.py --model further --validation 10000 --set dims=12,32,64 depth=2
 
 With --validation the test images are never opened, so that is the way to choose. Without it, they
 are read when the training is done. Finished runs are kept in `benchmarks/accuracy.jsonl`, and an
@@ -76,7 +76,7 @@ def main() -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--model", choices=RECIPES, nargs="+", default=["assignment"])
     which.add_argument("--ladder", action="store_true", help="every rung")
-    which.add_argument("--ablation", action="store_true", help="further, and without each part")
+    which.add_argument("--ablation", action="store_true", help="further, one ingredient changed")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
     parser.add_argument(
         "--validation", type=int, default=0, metavar="N", help="hold out N training images"
@@ -308,7 +308,7 @@ def ladder_table(summaries: list[dict[str, Any]]) -> str:
 
 
 def ablation_table(summaries: list[dict[str, Any]]) -> str:
-    """The second notebook's network, and what it loses without each ingredient."""
+    """The second notebook's network, and what changing one ingredient makes of it."""
     whole, *others = summaries
     head = f"| further | test accuracy, {len(whole['accuracies'])} seeds | difference, points |"
     rows = [f"| whole | {describe(whole['accuracies'])} | |"]

@@ -1,4 +1,4 @@
-"""Every model that is measured: the notebooks' two, the steps between them, and a larger one.
+"""Every model that is measured: the notebooks' two, the steps between them, and variants.
 
 The notebooks are the only source of models and optimisers. A recipe says which of its parts are
 put together, at which sizes and rates, so that one ingredient at a time can be changed.
@@ -106,10 +106,11 @@ def _ladder() -> dict[str, Recipe]:
     return rungs
 
 
+# Four times as many steps, Muon's half as long.
 SMALL_BATCHES = {"batch_size": 128, "learning_rate": 0.015, "muon_learning_rate": 0.02}
 LARGEST = {"dims": (48, 96, 192), "hidden": (128, 192, 256), "depth": 2, **SMALL_BATCHES}
 LADDER = _ladder()
-# The second notebook's network without one of its ingredients, the others in place, and with one.
+# The second notebook's network without one of its ingredients, and with smaller batches.
 ABLATION = {
     "no-schedule": {"schedule": False},
     "no-layer-norm": {"layer_norm": False},
