@@ -208,7 +208,7 @@ def run(
     done, start = len(averages), time.perf_counter() - seconds
 
     def keep() -> None:
-        averages.append(deepcopy(average.state_dict()))
+        averages.append(deepcopy(average.state_dict()) if recipe.average_weights else None)
         if unfinished and len(averages) < recipe.num_epochs:
             state, seconds = [part.state_dict() for part in parts], time.perf_counter() - start
             content = io.BytesIO()

@@ -96,6 +96,9 @@ def test_the_loader_is_compared_with_two_others(result):
 
 @pytest.mark.slow
 def test_training_is_compared_with_the_books_way(result, monkeypatch):
+    assignment = training.load_definitions()
+    assignment.num_epochs = 1
+    monkeypatch.setattr(training, "load_definitions", lambda: assignment)
     monkeypatch.setattr(training, "PEAK_SIZE", 256)
     measured = result("training --share 0.02 --repeats 1")
     assert measured["ratio"] > 1
@@ -291,7 +294,7 @@ def test_the_time_of_a_training_is_told_from_its_median_epoch_of_a_few_steps(mon
 @pytest.mark.slow
 def test_the_same_seed_gives_the_same_accuracies_in_another_process(result, tmp_path):
     """Each with results of its own to keep, so that the second has to train as well."""
-    command = "accuracy --seeds 3 --set num_epochs=1 --results"
+    command = "accuracy --validation 50000 --seeds 3 --set num_epochs=1 --results"
     here = result(command, tmp_path / "here")
     script, *options = command.split()
     file = str(Path(accuracy.__file__).with_name(f"{script}.py"))
