@@ -97,30 +97,28 @@ def _ladder() -> dict[str, Recipe]:
     add("schedule", schedule=True, average_weights=False)
     add("layer-norm", layer_norm=True)
     add("residuals", residual=True)
-    add("zero", zero=True)
     add("muon", **FURTHER.mixer_rates)
     add("flip", flip=True, average_flipped=True)
     add("stages", **FURTHER.mixer_sizes)
     add("further", shift=True)
-    add("largest", **LARGEST, average_shifted=True)
+    add("largest", **LARGEST, **SMALL_BATCHES, average_shifted=True)
     return rungs
 
 
 # Four times as many steps, Muon's half as long.
 SMALL_BATCHES = {"batch_size": 128, "learning_rate": 0.015, "muon_learning_rate": 0.02}
-LARGEST = {"dims": (48, 96, 192), "hidden": (128, 192, 256), "depth": 2, **SMALL_BATCHES}
+LARGEST = {"dims": (48, 96, 192), "hidden": (128, 192, 256), "depth": 2, "zero": True}
 LADDER = _ladder()
-# The second notebook's network without one of its ingredients, and with smaller batches.
+# The second notebook's network without one of its ingredients, or with one that it does without.
 ABLATION = {
     "no-schedule": {"schedule": False},
     "no-layer-norm": {"layer_norm": False},
-    "no-residuals": {"residual": False, "zero": False},  # blocks of zeros would pass on nothing
-    "no-zero": {"zero": False},
+    "no-residuals": {"residual": False},
     "no-muon": {"muon_learning_rate": 0.0},
     "no-flip": {"flip": False, "average_flipped": False},
     "no-stages": {"dims": (), "hidden": (), "shift": False},
     "no-shift": {"shift": False},
-    "small-batches": SMALL_BATCHES,
+    "zero": {"zero": True},
 }
 RECIPES = LADDER | {
     name: replace(LADDER["further"], **changed) for name, changed in ABLATION.items()
@@ -129,17 +127,18 @@ RECIPES = LADDER | {
 FAST = {
     ASSIGNMENT.write_up: replace(
         RECIPES["muon"],
-        **{"dim": 96, "channel_hidden": 192, "zero": False},
+        **{"dim": 96, "channel_hidden": 192},
         **{"num_epochs": 1, "batch_size": 256, "learning_rate": 0.015},
     ),
-    0.90: replace(RECIPES["small-batches"], dims=(8, 24, 48), hidden=(32, 48, 96), num_epochs=2),
+    0.90: replace(
+        RECIPES["further"], **SMALL_BATCHES, dims=(8, 24, 48), hidden=(32, 48, 96), num_epochs=2
+    ),
 }
 INGREDIENTS = {
     "assignment": "the network of step 3, averaged weights",
     "schedule": "in place of the average, a learning rate that rises and falls",
     "layer-norm": "LayerNorm before each MLP and the mean",
     "residuals": "residuals around each MLP",
-    "zero": "blocks start by passing on their input",
     "muon": "Muon for the matrices of stems and blocks",
     "flip": "half of the images mirrored, answers averaged",
     "stages": "three stages of patches, MLPs on windows of 2 x 2",
@@ -148,12 +147,11 @@ INGREDIENTS = {
     "no-schedule": "constant learning rates",
     "no-layer-norm": "no LayerNorm",
     "no-residuals": "no residuals",
-    "no-zero": "blocks with orthogonal weights from the start",
     "no-muon": "Adam for all parameters",
     "no-flip": "no image mirrored",
     "no-stages": "one stage: the assignment's patches and sizes, mixed between and within",
     "no-shift": "no window shifted",
-    "small-batches": "batches of 128: four times as many steps",
+    "zero": "also: blocks whose MLPs' last layers start at zero",
 }
 
 
