@@ -94,7 +94,7 @@ def test_without_data_the_stand_in_takes_its_place_up_to_the_end():
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_data")
 def test_a_run_of_the_sweep_that_diverges_is_a_result_and_the_second_notebook_needs_no_data():
-    text = shown(execute("further.ipynb", threads=2, standin=True, changes=SMALL))
+    text = shown(execute("further.ipynb", threads=1, standin=True, changes=SMALL))
     assert "diverged at step" in text
     assert "difference" in text  # the last table
     assert "% (stand-in)" in text

@@ -183,7 +183,7 @@ def three(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_stopped_run_goes_on_and_grades_nothing_twice(three):
+def test_a_stopped_run_goes_on_and_grades_nothing_twice(three, monkeypatch, capsys):
     folder, out, options = three
     command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out), "-n", "1"]
     process = subprocess.Popen(
@@ -204,14 +204,17 @@ def test_a_stopped_run_goes_on_and_grades_nothing_twice(three):
     assert len(rows(out)) == len(first)
 
     nbformat.write(changed(small_notebook(), "a + b", "a - b"), folder / "d.ipynb")
-    result = grade(folder, out, "-n", "2", *options)
-    assert f"{len(first)} of 4 graded before" in result.stderr
+    with pytest.raises(SystemExit, match=r"^0$"):
+        call(monkeypatch, folder, "--out", out, "-n", 2, *options)
+    assert f"{len(first)} of 4 graded before" in capsys.readouterr().err
     second = {file.name: file.stat().st_mtime_ns for file in (out / "results").iterdir()}
     assert first.items() <= second.items()
     assert len(rows(out)) == 4
 
     nbformat.write(changed(small_notebook(), "a + b", "a * b"), folder / "d.ipynb")
-    assert "3 of 4 graded before" in grade(folder, out, "-n", "1", *options).stderr
+    with pytest.raises(SystemExit, match=r"^0$"):
+        call(monkeypatch, folder, "--out", out, "-n", 1, *options)
+    assert "3 of 4 graded before" in capsys.readouterr().err
 
 
 @pytest.mark.slow
