@@ -127,8 +127,11 @@ RECIPES = LADDER | {
 FAST = {
     ASSIGNMENT.write_up: replace(
         RECIPES["muon"],
-        **{"dim": 96, "channel_hidden": 192},
-        **{"num_epochs": 1, "batch_size": 256, "learning_rate": 0.015},
+        dim=96,
+        channel_hidden=192,
+        learning_rate=0.015,
+        num_epochs=1,
+        batch_size=256,
     ),
     0.90: replace(
         RECIPES["further"], **SMALL_BATCHES, dims=(8, 24, 48), hidden=(32, 48, 96), num_epochs=2
