@@ -18,6 +18,10 @@ import numpy as np
 class Names(dict):
     """What a notebook has defined; a missing name is an error that says so."""
 
+    def __init__(self, user: dict[str, Any]) -> None:
+        super().__init__(user)
+        self.user = user
+
     def __missing__(self, name: str) -> None:
         raise NameError(f"the notebook defines no `{name}`")
 

@@ -641,9 +641,215 @@ def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
         if isinstance(network, torch.nn.Module):
             for key, parameter in network.named_parameters():
                 answer[f"{name}: {key}"] = parameter
-            # And where patchify puts pixels: the network has learned them in that order.
             answer[f"{name}: predictions"] = lambda network=network: predict(network)
+    # Where patchify puts pixels: the network has learned them in that order.
     pixels = torch.arange(784.0).reshape(1, 28, 28)
     size = getattr(getattr(names.get("model"), "module", names.get("model")), "patch_size", 14)
     answer["order"] = lambda: names["patchify"](pixels, size)
     return answer | {"loop": lambda: try_loop(names)}
+
+
+def try_loop(names: dict[str, Any]) -> list[float]:
+    """What `train` does with a layer that never moves, for the hint alone.
+
+    Returns:
+        How many of 6 batches ended in a step; how often the average was updated; the norms of the
+        gradients at the second step, and how far they are from the batch's own and from the sum of
+        the first two.
+    """
+    import torch
+
+    from utils.data import BatchLoader
+    from utils.training import History
+
+    images = torch.arange(24 * 784).reshape(24, 28, 28).mul(7919).remainder(251).byte()
+    data = BatchLoader(images, torch.arange(24) % 10, 8, mean=0.5, std=0.3)
+    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
+    weight, seen, updates = model[1].weight, [], []
+
+    class Average(torch.nn.Module):
+        module = property(lambda self: model)
+
+        def forward(self, images):  # noqa: ANN001, ANN202
+            return model(images)
+
+        def update_parameters(self, model):  # noqa: ANN001, ANN202
+            updates.append(1)
+
+    class Still(torch.optim.SGD):
+        def step(self, closure=None):  # noqa: ANN001, ANN202
+            seen.append(torch.zeros_like(weight) if weight.grad is None else weight.grad.clone())
+
+    def gradient(batch):  # noqa: ANN001, ANN202
+        loss = names["loss_function"](model(batch[0]), batch[1])
+        return torch.autograd.grad(loss, weight)[0]
+
+    arguments = data, data, names["loss_function"], Still(model.parameters(), lr=0.01)
+    names["train"](model, Average(), *arguments, History(2, data))
+    first, second = (gradient(batch) for batch in list(data)[:2])
+    at_second = seen[1] if len(seen) > 1 else torch.zeros_like(weight)
+    far = (at_second - second).norm(), (at_second - first - second).norm()
+    return [len(seen), len(updates), at_second.norm(), *far]
+
+
+def _hint_of_loop(reply: Reply) -> str:
+    loop = reply.answer.get("loop")
+    if loop is None or loop.shape != (5,):
+        return f"`train` could not be tried: {reply.errors['loop']}." if reply.errors else ""
+    steps, updates, size, far, far_from_sum = loop
+    if steps < 6:
+        return "`train` takes fewer steps than there are batches: call optimizer.step() for each."
+    if size < 1e-9:
+        return "There is no gradient at a step: clear the old one, then loss.backward(), then step."
+    if far > 1e-3 and far_from_sum < 1e-3:
+        return "Gradients add up: clear them with optimizer.zero_grad() before every backward()."
+    if updates < 6:
+        return "`average` stays behind: call average.update_parameters(model) after every step."
+    return ""
+
+
+@cache
+def shares_of(reply: Reply) -> dict[str, float | Wrong]:
+    """Of `average` and `model`, the share of test images right, or what hinders counting it.
+
+    With the model answer at hand the parameters count, put into its network; else what the
+    notebook itself predicts.
+    """
+    shares: dict[str, float | Wrong] = {}
+    for name in ("average", "model"):
+        prefix = f"{name}: "
+        parts = {k.removeprefix(prefix): v for k, v in reply.answer.items() if k.startswith(prefix)}
+        if parts or f"{prefix}predictions" in reply.errors:
+            try:
+                shares[name] = _share(reply, f"{prefix}predictions", parts)
+            except Wrong as error:
+                shares[name] = error
+    return shares
+
+
+def _share(reply: Reply, predictions: str, parameters: Arrays) -> float:
+    test_data = load_data()[1]
+    if reply.model is not None:
+        return count_right(rebuilt(parameters, reply.model), reply, test_data)
+    given, labels = reply[predictions], test_data.labels.numpy()
+    if given.shape != labels.shape:
+        raise Wrong("does not predict a class for every test image")
+    return float((given == labels).mean())
+
+
+def rebuilt(parameters: Arrays, model: dict[str, Any]) -> nn.Module:
+    """The model answer's network with a submission's parameters, its sizes taken from them."""
+    missing = [name for name in layers_of(1) if name not in parameters]
+    if missing:
+        raise Wrong(f"has no parameter `{missing[0]}`", "Keep the names that __init__ gives.")
+    shapes = {name: parameter.shape for name, parameter in parameters.items()}
+    depth = sum(name.endswith(".mlp1.0.weight") for name in shapes)
+    try:
+        (dim, pixels), classes = shapes["stem.weight"], shapes["classifier.weight"][0]
+        token, channel = (shapes[f"blocks.0.mlp{n}.0.weight"][0] for n in (1, 2))
+        network = model["PatchMLP"](math.isqrt(pixels), dim, token, channel, depth, classes)
+        own = {name: torch.tensor(parameters[name]) for name in network.state_dict()}
+        network.load_state_dict(own)
+    except (ValueError, RuntimeError, KeyError, IndexError, ZeroDivisionError):
+        shown = shapes["stem.weight"], shapes["classifier.weight"]
+        raise Wrong(f"has parameters of other shapes: stem and classifier {shown}") from None
+    return network.eval()
+
+
+@torch.inference_mode()
+def count_right(network: nn.Module, reply: Reply, data: BatchLoader) -> float:
+    """The share right of the first 10,000 images, their pixels where the notebook puts them."""
+    images = data.normalise(data.images[:10_000])
+    order = reply.answer.get("order", np.zeros(0)).ravel()
+    if np.array_equal(np.sort(order), np.arange(784)):  # wrong or not is step 2's matter
+        pixels = torch.arange(784.0).reshape(1, 28, 28)
+        own = reply.model["patchify"](pixels, network.patch_size).long().ravel()
+        moved = torch.empty_like(images.flatten(1))
+        moved[:, own] = images.flatten(1)[:, torch.tensor(order).long()]
+        images = moved.reshape(images.shape)
+    predictions = torch.cat([network(part).argmax(dim=1) for part in images.split(500)])
+    return (predictions == data.labels[:10_000]).double().mean().item()
+
+
+def judge_trained(reply: Reply, judging: Judging) -> Earned:
+    shares = shares_of(reply)
+    counted = {name: share for name, share in shares.items() if isinstance(share, float)}
+    if not counted:
+        for name, error in shares.items():
+            raise Wrong(f"`{name}` {error.found}", error.hint)
+        raise Wrong(reply.errors.get("", "there is no network called `average` or `model`"))
+    best = max(counted, key=counted.get)
+    share = counted[best]
+    if not share >= GOAL:
+        found = f"`{best}` has {share:.2%} of the test images right, expected at least {GOAL:.0%}"
+        hint = _hint_of_loop(reply)
+        wrong_parts = [question.name for question in (MIXING, BLOCK, NETWORK, LOSS, OPTIMIZER)
+                       if question in judging.wrong]  # fmt: skip
+        if wrong_parts and not hint:
+            hint = f"It was trained with what is wrong in: {', '.join(wrong_parts)}."
+        raise Wrong(found, hint or "Run the cells from the top, and look at the loss as it trains.")
+    train_data, test_data = load_data()
+    name = "accuracy" if test_data.source == REAL else f"accuracy on the {test_data.source}"
+    return Earned(((name, share),), _look(reply, best, share, train_data))
+
+
+def _look(reply: Reply, best: str, share: float, train_data: BatchLoader) -> str:
+    """What a human should look at: a test accuracy above the training accuracy by no chance."""
+    if reply.model is None:
+        return ""
+    parameters = {k.partition(": ")[2]: v for k, v in reply.answer.items() if k.startswith(best)}
+    on_train = count_right(rebuilt(parameters, reply.model), reply, train_data)
+    # Of two counts of 10,000 images each, equally likely to be right.
+    if share - on_train <= 3.3 * math.sqrt(2 * share * (1 - share) / 10_000):
+        return ""
+    return (
+        f"test accuracy {share:.2%} above training accuracy {on_train:.2%}: more than chance; did "
+        "it learn from test images?"
+    )
+
+
+def ask_accuracy(names: dict[str, Any]) -> dict[str, Any]:
+    return {"accuracy": names["accuracy"]}
+
+
+def judge_accuracy(reply: Reply, judging: Judging) -> None:
+    claimed = reply["accuracy"]
+    if claimed.size != 1:
+        raise Wrong("`accuracy` is not one number")
+    claimed = claimed.item() / 100 if claimed.item() > 1 else claimed.item()
+    shares = shares_of(judging.replies[TRAINED])
+    learned = {n: s for n, s in shares.items() if isinstance(s, float) and s > LEARNED}
+    if not learned:
+        raise Wrong("neither `average` nor `model` is a network that has learned")
+    nearest = min(learned, key=lambda name: abs(claimed - learned[name]))
+    if abs(claimed - learned[nearest]) <= NEAR:
+        return
+    hint = "Count over all the test images; `correct` has one entry for each."
+    average = shares.get("average")
+    if isinstance(average, float) and average <= LEARNED and abs(claimed - average) <= NEAR:
+        hint = "`average` has not learned: does `train` call average.update_parameters(model)?"
+    found = f"`accuracy` is {claimed:.2%}, `{nearest}` has {learned[nearest]:.2%} right"
+    raise Wrong(found, hint)
+
+
+TRAINED = Question(
+    5,
+    "Trained network",
+    "`average` or `model` is a trained network of step 3, at least one block deep: its parameters, "
+    f"in a right network, get at least {GOAL:.0%} of the test images right.",
+    ask_trained,
+    judge=judge_trained,
+    helpers=(try_loop,),
+)
+ACCURACY = Question(
+    6,
+    "Accuracy",
+    "`accuracy`, a fraction or in percent, is the share of the test images that `average` or "
+    f"`model` has right, as the grader counts it, and more than {LEARNED:.0%}.",
+    ask_accuracy,
+    judge=judge_accuracy,
+)
+QUESTIONS = [
+    *(LOADERS, PATCHES, SIZES, MIXING, BLOCK, NETWORK),
+    *(LOSS, OPTIMIZER, TRAINED, ACCURACY),
+]
