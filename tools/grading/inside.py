@@ -1,9 +1,10 @@
 """What runs in the box: nbval runs a notebook's cells, then its kernel is asked the questions.
 
-`python inside.py FOLDER` reads FOLDER/task.json and leaves two files in FOLDER/result, the executed
-notebook and the answers. It imports nothing of this repository and uses nothing that only one system
-has: a student's check runs it, too. A submission that spoils it has spoilt its own answers.
+`python inside.py FOLDER` reads FOLDER/task.json and leaves two files in FOLDER/result: the executed
+notebook and the answers. It imports nothing of this repository and uses nothing that only one
+system has: a student's check runs it, too. A submission that spoils it has spoilt its own answers.
 """
+
 
 import io
 import json
