@@ -35,10 +35,6 @@ MAX_RESULT = {inside.EXECUTED: 2**26, inside.ANSWERS: 2**26}  # bytes
 START = 60  # seconds for nbval and a kernel to start
 
 
-class BoxError(Exception):
-    """No submission could be run, through no fault of its own."""
-
-
 @dataclass(frozen=True)
 class Limits:
     """What one submission may use.
@@ -62,15 +58,22 @@ class Limits:
 
 @cache
 def find_level(network: bool) -> str:
-    """The strongest of `LEVELS` in which the kernel's libraries load here."""
+    """The strongest of `LEVELS` in which nbval and a kernel's libraries load here.
+
+    Raises:
+        RuntimeError: if they do not load at all.
+    """
+    load = [sys.executable, "-P", "-c", "import nbval.plugin, ipykernel.kernelapp, utils"]
+    problem = ""
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name).resolve()
-        for level in ("bubblewrap", "unshare"):
-            command = [*walls(level, folder, [], network), sys.executable, "-c", "import nbval"]
-            works = shutil.which(command[0]) and subprocess.run(command, capture_output=True)
-            if works and works.returncode == 0:
-                return level
-    return "none"
+        for level in LEVELS:
+            command = [*walls(level, Path(name).resolve(), [REPOSITORY], network), *load]
+            if shutil.which(command[0]):
+                tried = subprocess.run(command, capture_output=True, text=True)
+                if tried.returncode == 0:
+                    return level
+                problem = tried.stderr.strip().rpartition("\n")[2]
+    raise RuntimeError(f"no notebook can run here: {problem}")
 
 
 @cache
@@ -145,11 +148,7 @@ def data_folder(named: str) -> Path:
 
 
 def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
-    """Run `inside.py` in `folder`, which holds its task; return why it was killed, or nothing.
-
-    Raises:
-        BoxError: if no kernel could be started.
-    """
+    """Run `inside.py` in `folder`, which holds its task; return why it was killed, or nothing."""
     shutil.copyfile(inside.__file__, folder / "inside.py")
     (folder / inside.RESULT).mkdir()
     # Files of at most 1 GiB; no core dumps; asking for too much memory is a MemoryError.
@@ -157,25 +156,20 @@ def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
     command = [*control_group(limits.memory), "bash", "-c", ulimits, "limits"]
     command += walls(limits.level, folder, hidden, limits.network)
     command += [sys.executable, "-P", str(folder / "inside.py"), str(folder)]
-    with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            env=_environment(folder, limits.threads),
-            start_new_session=True,
-        )
-        try:
-            why = _watch(process, folder, limits)
-        finally:
-            kill_tree(process.pid)
-            process.wait()
-        if not why and not (folder / inside.RESULT / "started").exists():
-            log.seek(max(0, log.tell() - 1000))
-            raise BoxError(f"no kernel started: {log.read().decode(errors='replace').strip()}")
-    return why
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd=folder,
+        env=_environment(folder, limits.threads),
+        start_new_session=True,
+    )
+    try:
+        return _watch(process, folder, limits)
+    finally:
+        kill_tree(process.pid)
+        process.wait()
 
 
 def _environment(folder: Path, threads: int) -> dict[str, str]:
