@@ -16,22 +16,20 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from tools.grading import box, inside
 from tools.grading.box import REPOSITORY, Limits
 from tools.grading.handins import HandIn
 from tools.grading.results import (
-    Grade,
     file_for,
-    grade_file,
+    first_problem,
     keep_grade,
     kept_grade,
     save_report,
@@ -39,11 +37,10 @@ from tools.grading.results import (
 )
 from tools.grading.rubric import (
     AnswerError,
-    Judging,
-    Reply,
+    Grade,
     Rubric,
-    Wrong,
     draw_all,
+    judge,
     load_rubric,
     one_line,
     replies_of,
@@ -76,7 +73,7 @@ def start_to_load(assignment: Path) -> multiprocessing.context.BaseContext:
     """Where judging processes are forked from: one that has loaded their libraries, once."""
     context = multiprocessing.get_context("forkserver")
     os.environ[VARIABLE] = str(assignment)
-    context.set_forkserver_preload(["tools.grading.preload"])
+    context.set_forkserver_preload(["tools.grading.classroom"])
     forkserver.ensure_running()
     del os.environ[VARIABLE]  # it is meant for that process alone
     return context
@@ -135,9 +132,9 @@ class Class:
         digest = hashlib.sha256(self._decisive + problem.encode() + b"\0" + content).hexdigest()
         if kept := kept_grade(self.job.out, hand_in.name, digest):
             return kept, True
-        grade = Grade.nothing(hand_in.name, self.rubric.names, problem)
-        grade.digest = digest
-        if not problem:
+        if problem:
+            grade = Grade.nothing(hand_in.name, self.rubric.names, problem, digest)
+        else:
             grade = self._in_a_process(hand_in.name, content, digest)
         try:
             write_feedback(file_for(self.job.out / "feedback", hand_in.name, ".txt"), grade)
@@ -171,8 +168,8 @@ class Class:
             raise InterruptedError("the grader was stopped")
         how = "took too long" if late else "needed too much memory, or crashed"
         if not messages:
-            grade = Grade.nothing(name, self.rubric.names, f"judging it {how}")
-            grade.digest, grade.look = digest, grade.reason
+            grade = Grade.nothing(name, self.rubric.names, f"judging it {how}", digest)
+            grade.look = grade.reason
             grade.seconds = round(time.monotonic() - start, 1)
             return grade
         grade = Grade(**messages[0])
@@ -197,21 +194,20 @@ def grade_bytes(
     try:
         notebook = read_notebook(content)
     except ReadError as error:
-        grade = Grade.nothing(name, rubric.names, str(error))
-        grade.digest, report = digest, ""
+        grade, executed = Grade.nothing(name, rubric.names, str(error), digest), None
     else:
         grade, executed = grade_notebook(job, name, notebook, digest, folder, rubric)
     grade.seconds = round(time.monotonic() - start, 1)
     sender.send_bytes(json.dumps(asdict(grade)).encode())
-    if not grade.problems or "executed" in locals():
+    remark = ""
+    if executed:
         file = file_for(job.out / "reports", name, ".html")
         try:
             save_report(file, executed, grade)
-            report = ""
         except Exception as error:  # whatever a submission shows: its grade must not be lost
             problem = str(error).replace(str(file), file.name)  # no path of the grader's
-            report = f"no report: {type(error).__name__}: {one_line(problem, 150)}"
-    sender.send_bytes(json.dumps(report).encode())
+            remark = f"no report: {type(error).__name__}: {one_line(problem, 150)}"
+    sender.send_bytes(json.dumps(remark).encode())
 
 
 def grade_notebook(
@@ -231,9 +227,9 @@ def grade_notebook(
         replies = replies_of(rubric, inputs, answers, model)
     except AnswerError as error:
         end = end or str(error)
-    grade = judge(name, rubric, replies, end or "no answer came back")
+    grade = judge(name, rubric, replies, end or "no answer came back", partial(cpu_limit, JUDGE))
     grade.digest = digest
-    grade.add_reason(first_problem(executed) or end * bool(grade.problems), first=True)
+    grade.add_reason(first_problem(executed) or end)
     if notebook.metadata.get("orig_nbformat") == 3:
         grade.add_reason("was in notebook format 3 (converted)")
     return grade, executed
@@ -256,30 +252,6 @@ def prepare(
     write_task(folder, rubric.questions, inputs, **how)
 
 
-def judge(name: str, rubric: Rubric, replies: dict[Any, Reply], none: str) -> Grade:
-    """What every question earns; `none` says why, where there are no replies."""
-    grade, judging = Grade(name, {}, {}), Judging(replies)
-    for question in rubric.questions:
-        try:
-            if question not in replies:
-                raise Wrong(f"not asked: {none}")
-            with cpu_limit(JUDGE):
-                earned = question.judge(replies[question], judging)
-            grade.points[question.name] = 1
-            if earned:
-                grade.figures |= dict(earned.figures)
-                grade.look = one_line(earned.look)
-        except Exception as error:  # a submission must not end the grading of its other answers
-            if not isinstance(error, Wrong):
-                error = Wrong(f"the answer could not be judged ({type(error).__name__}: {error})")
-                grade.look = one_line(error.found)
-            judging.wrong.add(question)
-            grade.points[question.name] = 0
-            problem = [one_line(error.found, 500), one_line(error.hint, 500), question.sentence]
-            grade.problems[question.name] = problem
-    return grade
-
-
 @contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
     """Raise a TimeoutError in this thread after some seconds of its process's CPU time."""
@@ -293,17 +265,6 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         yield
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
-
-
-def first_problem(executed: NotebookNode) -> str:
-    """Which cell failed first, and how; numbered as in the report, which leaves out empty ones."""
-    number = 0
-    for cell in executed.cells:
-        number += cell.cell_type == "code" and bool(cell.source.strip())
-        problem = cell.metadata.get("problem")
-        if isinstance(problem, str) and problem:
-            return f"code cell {number}: {one_line(problem)}"
-    return ""
 
 
 def _isolate() -> None:
@@ -322,3 +283,10 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     box.kill_tree(os.getpid())
+
+
+if VARIABLE in os.environ:  # this is the process that judging processes are forked from
+    with redirect_stdout(None):
+        _rubric = load_rubric(Path(os.environ[VARIABLE]))
+        load_definitions(_rubric.notebook)
+        _rubric.decisive()

@@ -623,9 +623,9 @@ OPTIMIZER = Question(
 
 def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
     """The parameters of `average` and `model`, and their predictions for the test images."""
-    import torch
-
     from utils.data import load_fashion_mnist
+
+    import torch
 
     test_data, answer = load_fashion_mnist(512)[1], {}
 
@@ -657,10 +657,10 @@ def try_loop(names: dict[str, Any]) -> list[float]:
         gradients at the second step, and how far they are from the batch's own and from the sum of
         the first two.
     """
-    import torch
-
     from utils.data import BatchLoader
     from utils.training import History
+
+    import torch
 
     images = torch.arange(24 * 784).reshape(24, 28, 28).mul(7919).remainder(251).byte()
     data = BatchLoader(images, torch.arange(24) % 10, 8, mean=0.5, std=0.3)

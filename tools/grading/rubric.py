@@ -13,12 +13,13 @@ import re
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from math import prod
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tools.grading import asked, inside
 
@@ -137,6 +138,77 @@ class Question:
         return f"{self.step} {self.title}"
 
 
+@dataclass
+class Grade:
+    """What one submission earned.
+
+    Attributes:
+        submission: its name in the results.
+        points: earned, by question.
+        problems: of the questions that earned nothing: what was found, a hint, what is looked at.
+        figures: numbers that the judging names, for example an accuracy.
+        seconds: that grading took.
+        reason: what went wrong, in one line; empty if nothing did.
+        look: what a human should look at, in one line; empty if nothing.
+        digest: stands for all that the grade depends on.
+    """
+
+    submission: str
+    points: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    reason: str = ""
+    look: str = ""
+    digest: str = ""
+
+    @classmethod
+    def nothing(cls, submission: str, names: Sequence[str], reason: str, digest: str) -> Self:
+        """The grade of a submission that lost every point for the same reason."""
+        problems = {name: [reason, "", ""] for name in names}
+        return cls(submission, dict.fromkeys(names, 0), problems, reason=reason, digest=digest)
+
+    @property
+    def total(self) -> int:
+        return sum(self.points.values())
+
+    @property
+    def out_of(self) -> int:
+        return len(self.points)
+
+    def add_reason(self, reason: str) -> None:
+        self.reason = "; ".join(part for part in (self.reason, reason) if part)
+
+
+def judge(
+    name: str,
+    rubric: "Rubric",
+    replies: dict[Question, Reply],
+    none: str,
+    limit: Callable[[], AbstractContextManager] = nullcontext,
+) -> Grade:
+    """What every question earns; `none` says why, where there are no replies."""
+    grade, judging = Grade(name), Judging(replies)
+    for question in rubric.questions:
+        try:
+            if question not in replies:
+                raise Wrong(f"not asked: {none}")
+            with limit():
+                earned = question.judge(replies[question], judging) or Earned()
+            grade.points[question.name] = 1
+            grade.figures |= dict(earned.figures)
+            grade.look = one_line(earned.look) or grade.look
+        except Exception as error:  # a submission must not end the grading of its other answers
+            if not isinstance(error, Wrong):
+                error = Wrong(f"the answer could not be judged ({type(error).__name__}: {error})")
+                grade.look = one_line(error.found)
+            judging.wrong.add(question)
+            grade.points[question.name] = 0
+            problem = [one_line(error.found, 500), one_line(error.hint, 500), question.sentence]
+            grade.problems[question.name] = problem
+    return grade
+
+
 class Step(NamedTuple):
     """A step's terms, for the starter: its number, points, and what is looked at."""
 
@@ -215,13 +287,16 @@ def draw_all(questions: Sequence[Question], seed: int) -> list[Arrays]:
     return [q.draw(np.random.default_rng([seed, n])) for n, q in enumerate(questions)]
 
 
-def write_task(folder: Path, questions: Sequence[Question], inputs: list[Arrays], **how: object):
+def write_task(
+    folder: Path, questions: Sequence[Question], inputs: list[Arrays], **how: object
+) -> None:
     """Write what `tools/grading/inside.py` is to do: the questions as text, and its limits."""
-    asked = [
+    questions = [
         {"program": _program(question), "inputs": _packed(given)}
         for question, given in zip(questions, inputs, strict=True)
     ]
-    (folder / inside.TASK).write_text(json.dumps({"questions": asked, **how}), encoding="utf-8")
+    how |= {"questions": questions, "asked": inspect.getsource(asked)}
+    (folder / inside.TASK).write_text(json.dumps(how), encoding="utf-8")
 
 
 def _program(question: Question) -> str:
