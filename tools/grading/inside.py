@@ -5,14 +5,19 @@ notebook and the answers. It imports nothing of this repository and uses nothing
 system has: a student's check runs it, too. A submission that spoils it has spoilt its own answers.
 """
 
+import base64
+import inspect
 import io
 import json
+import linecache
 import os
 import subprocess
 import sys
 import time
+import traceback
+import warnings
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
@@ -243,6 +248,7 @@ class Runner:
         self.ran: list[int] = []  # the cells that a new kernel has to run again
         self.shown: dict[int, Shown] = {}
         self.answers: dict[str, np.ndarray] = {}
+        self.asked = "\n\n".join([KERNEL_IMPORTS, *map(inspect.getsource, IN_KERNEL)])
         self.revivals = 0
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -360,7 +366,7 @@ class Runner:
         # In names of its own: the notebook's may hide builtins, and must not change.
         builtins = "__import__('builtins')"
         arguments = arguments.replace("globals()", f"{builtins}.globals()")
-        scope = f"(lambda scope: [{builtins}.exec({self.task['asked']!r}, scope), "
+        scope = f"(lambda scope: [{builtins}.exec({self.asked!r}, scope), "
         scope += f"scope['respond']({arguments})])({{'__name__': 'asked'}})"
         try:
             notebook.kernel.run(f"{scope};", seconds)
@@ -402,6 +408,92 @@ def main(folder: Path) -> None:
     options = ["--nbval-lax", "-p", "no:cacheprovider", "-p", "nbval.plugin", "--noconftest"]
     options += ["-c", str(settings), "--rootdir", str(folder), "-q"]
     sys.exit(pytest.main([*options, task["notebook"]], plugins=[Runner(task, folder)]))
+
+
+# What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns is
+# believed.
+
+
+class Names(dict):
+    """What a notebook has defined; a missing name is an error that says so."""
+
+    def __init__(self, user: dict[str, Any]) -> None:
+        super().__init__(user)
+        self.user = user
+
+    def __missing__(self, name: str) -> None:
+        raise NameError(f"the notebook defines no `{name}`")
+
+
+def answer_of(
+    ask: Callable[..., dict[str, Any]], names: dict[str, Any], inputs: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Ask about what a notebook has defined: the numbers by name, and errors in their place.
+
+    `ask` returns numbers, tensors, lists, or functions without arguments that give such.
+    """
+    answer, errors = {}, {}
+
+    def keep(name: str, give: Callable[[], object]) -> object:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return give()
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            errors[name] = describe(error)
+
+    for name, value in (keep("", lambda: ask(Names(names), **inputs)) or {}).items():
+        array = keep(name, lambda value=value: as_array(value() if callable(value) else value))
+        if array is not None:
+            answer[name] = array
+    return answer, errors
+
+
+def as_array(value: object) -> np.ndarray:
+    """Numbers as an array, without torch's bookkeeping, which NumPy would refuse."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, list | tuple):
+            return [plain(one) for one in value]
+        return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+    array = np.asarray(plain(value))
+    return array if array.dtype.kind in "biuf" else array.astype(float)
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, with the line of the notebook that raised it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "the answer took too long"
+    text = f"{type(error).__name__}: {error}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if "ipykernel" in Path(frame.filename).parent.name:  # the files that stand for cells
+            line = frame.line or linecache.getline(frame.filename, frame.lineno).strip()
+            return f"{text} (in the line `{line}`)" if line else text
+    return text
+
+
+def respond(program: str, inputs: str, names: dict[str, Any], file: str) -> None:
+    """Answer a question into an `.npz` file: arrays `answer/NAME`, texts `error/NAME`."""
+    given = dict(np.load(io.BytesIO(base64.b64decode(inputs))))
+    scope = {"__name__": "question"}
+    exec(program, scope)
+    answer, errors = answer_of(scope["ask"], names, given)
+    arrays = {f"answer/{name}": array for name, array in answer.items()}
+    arrays |= {f"error/{name}": np.array(text[:1000]) for name, text in errors.items()}
+    with open(file + ".part", "wb") as opened:
+        np.savez(opened, **arrays)
+    os.replace(file + ".part", file)
+
+
+KERNEL_IMPORTS = """
+import base64, io, linecache, os, traceback, warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+import numpy as np
+"""
+IN_KERNEL = [Names, answer_of, as_array, describe, respond]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, Self
 
-from tools.grading import asked, inside
+from tools.grading import inside
 
 import numpy as np
 
@@ -291,12 +291,12 @@ def write_task(
     folder: Path, questions: Sequence[Question], inputs: list[Arrays], **how: object
 ) -> None:
     """Write what `tools/grading/inside.py` is to do: the questions as text, and its limits."""
-    questions = [
+    asked = [
         {"program": _program(question), "inputs": _packed(given)}
         for question, given in zip(questions, inputs, strict=True)
     ]
-    how |= {"questions": questions, "asked": inspect.getsource(asked)}
-    (folder / inside.TASK).write_text(json.dumps(how), encoding="utf-8")
+    task = json.dumps({"questions": asked, **how})
+    (folder / inside.TASK).write_text(task, encoding="utf-8")
 
 
 def _program(question: Question) -> str:
@@ -312,7 +312,7 @@ def _packed(inputs: Arrays) -> str:
 
 def expected_answer(question: Question, names: dict[str, Any], inputs: Arrays) -> Arrays:
     """What the notebook that defines `names` answers, in this process."""
-    answer, errors = asked.answer_of(question.ask, names, inputs)
+    answer, errors = inside.answer_of(question.ask, names, inputs)
     if errors:
         raise RuntimeError(f"the model answer does not answer {question.name}: {errors}")
     return {name: np.asarray(array, float) for name, array in answer.items()}

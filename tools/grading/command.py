@@ -1,0 +1,175 @@
+"""Grade a folder or zip of submissions.
+
+    python -m tools.grading FOLDER --out DIR -n WORKERS
+    python -m tools.grading FOLDER --out DIR --part 2/10
+    python -m tools.grading --merge DIR DIR ... --out DIR
+    python -m tools.grading --rubric
+
+Writes grades.csv, grades.xml (JUnit), reports/ and feedback/ into --out. Started again, it goes on
+where it was and grades again only what has changed.
+"""
+
+import argparse
+import statistics
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tools.grading.box import LEVELS, REPOSITORY, Limits, control_group, find_level
+from tools.grading.classroom import Class, Job, available_cores, start_to_load
+from tools.grading.handins import HandIn, collect
+from tools.grading.results import merge, write_tables
+from tools.grading.rubric import ASSIGNMENT, Grade, Rubric, load_rubric, one_line
+
+from filelock import FileLock, Timeout
+
+
+def main() -> None:
+    arguments = _parse()
+    try:
+        if arguments.submissions:
+            start_to_load(arguments.assignment.resolve())  # while this process does so, too
+        if arguments.merge:
+            print(_summary(merge(arguments.merge, arguments.out)))
+            return
+        rubric = load_rubric(arguments.assignment)
+        if arguments.rubric:
+            for name in rubric.names:
+                print(f"{1:>3}  {name}")
+            print(f"{len(rubric.names):>3}  together")
+        else:
+            sys.exit(_grade_class(arguments, rubric))
+    except (ValueError, OSError, RuntimeError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped: the same command goes on where it was.")
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tools.grading",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    add = what.add_argument
+    add("submissions", type=Path, nargs="?", help="a folder or a zip of notebooks")
+    add("--merge", type=Path, nargs="+", metavar="DIR", help="join the results of several runs")
+    add("--rubric", action="store_true", help="print the questions and their points")
+    add = parser.add_argument
+    add("--out", type=Path, help="where the results go")
+    add("-n", "--workers", type=int, default=available_cores(), help="default: one a core")
+    add("--part", default="1/1", metavar="I/N", help="grade only every N-th, from the I-th on")
+    add("--assignment", type=Path, default=ASSIGNMENT, help="the questions (Fashion-MNIST's)")
+    add("--seconds", type=float, default=600, help="for all cells (default: %(default)s)")
+    add("--cell-seconds", type=float, default=240, help="for one cell (default: %(default)s)")
+    add("--memory", type=float, default=4, help="GiB for one submission (default: %(default)s)")
+    add("--no-network", action="store_true", help="cut submissions off from the network")
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error(f"-n must be at least 1, not {arguments.workers}")
+    if not arguments.rubric and not arguments.out:
+        parser.error("--out is missing")
+    return arguments
+
+
+def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
+    """Grade a class; return the exit status: 0 if every submission has its row."""
+    source, out = arguments.submissions.resolve(), arguments.out.resolve()
+    with tempfile.TemporaryDirectory() as unpacked:
+        hand_ins, notes = collect(source, Path(unpacked))
+        hand_ins = _part(hand_ins, arguments.part)
+        out.mkdir(parents=True, exist_ok=True)
+        limits = _limits(arguments)
+        hidden = tuple({source if source.is_dir() else source.parent, out, REPOSITORY})
+        job = Job(arguments.assignment.resolve(), limits, hidden, out)
+        print(f"{len(hand_ins)} submissions; {_walls(limits)}", file=sys.stderr)
+        grades: dict[str, Grade] = {}
+        try:
+            with FileLock(out / ".lock", timeout=0):
+                try:
+                    _grade_all(Class(rubric, job), hand_ins, arguments.workers, grades)
+                finally:  # also of a class that was stopped
+                    write_tables(out, grades.values())
+        except Timeout:
+            raise ValueError(f"another run is writing into {out}.") from None
+    print("\n".join([_summary(list(grades.values())), *notes]))
+    print(f"{len(grades)} of {len(hand_ins)} submissions: {out / 'grades.csv'}", file=sys.stderr)
+    if len(grades) == len(hand_ins):
+        return 0
+    print("Start it again to grade the others.", file=sys.stderr)
+    return 1
+
+
+def _part(hand_ins: list[HandIn], part: str) -> list[HandIn]:
+    """Those of one part of the class; none, if there are more parts than submissions."""
+    index, _, count = part.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise ValueError(f"--part must be like 2/10, not {part!r}.")
+    if not hand_ins:
+        raise ValueError("there is no notebook to grade.")
+    return hand_ins[int(index) - 1 :: int(count)]
+
+
+def _limits(arguments: argparse.Namespace) -> Limits:
+    network = not arguments.no_network
+    return Limits(
+        seconds=arguments.seconds,
+        cell_seconds=arguments.cell_seconds,
+        memory=int(arguments.memory * 2**30),
+        network=network,
+        level=find_level(network),
+        threads=max(1, available_cores() // arguments.workers),
+    )
+
+
+def _walls(limits: Limits) -> str:
+    """What keeps submissions in, for the first line that grading prints."""
+    network = "network reachable" if limits.network else "no network"
+    if not limits.network and limits.level == "none":
+        network = "the NETWORK COULD NOT BE CUT OFF here"
+    memory = "a control group" if control_group(limits.memory) else "watching"
+    return f"{LEVELS[limits.level]}; {network}; memory limited by {memory}"
+
+
+def _grade_all(run: Class, hand_ins: list[HandIn], workers: int, grades: dict[str, Grade]) -> None:
+    """Fill `grades`, and print a line for every submission: how many are done, what is left."""
+    start, new = time.monotonic(), 0
+    for hand_in, grade, is_kept in run.grade_all(hand_ins, workers):
+        if isinstance(grade, Exception):
+            print(f"The grader itself failed on {one_line(hand_in.name)}: {grade}", file=sys.stderr)
+            continue
+        grades[hand_in.name] = grade
+        new += not is_kept
+        line = f"{len(grades):>4} of {len(hand_ins)}  {grade.total:>3} of {grade.out_of}"
+        line += "  kept  " if is_kept else f"  {grade.seconds:>4.0f} s"
+        line += f"  {one_line(grade.submission)}"
+        if new and (left := len(hand_ins) - len(grades)):
+            line += f"  (about {_duration((time.monotonic() - start) / new * left)} left)"
+        print(line, file=sys.stderr, flush=True)
+    if kept := len(grades) - new:
+        print(f"{kept} of {len(hand_ins)} graded before", file=sys.stderr)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _summary(grades: Sequence[Grade]) -> str:
+    """How many submissions there are, what they earned, and which a human should look at."""
+    if not grades:
+        return "0 submissions"
+    total = statistics.mean(grade.total for grade in grades)
+    lines = [f"{len(grades)} submissions, {total:.1f} of {grades[0].out_of} points in the mean"]
+    for name in grades[0].points:
+        lines.append(f"{statistics.mean(grade.points[name] for grade in grades):>6.2f}  {name}")
+    counts = Counter(grade.total for grade in grades)
+    spread = ", ".join(f"{points} points: {counts[points]}" for points in sorted(counts))
+    lines.append(f"how many: {spread}")
+    lines += [f"look at {one_line(g.submission)}: {g.look}" for g in grades if g.look]
+    return "\n".join(lines)
