@@ -168,7 +168,7 @@ REFUSED = {
         json.dumps(file(cell(outputs=[{"output_type": "error", "ename": 3}]))),
         r"The file is no valid notebook: see cell 1, outputs, 0, ename\.",
     ),
-    "deep": (deep(400_000), r"The file is nested too deeply for a notebook\."),
+    "deep": (deep(100_000), r"The file is nested too deeply for a notebook\."),
     "many parts": ("[" + "{}," * MAX_PARTS + "{}]", r"The file has more than 200,000 parts: .*"),
     "large": (b" " * (MAX_BYTES + 1), r"The file is larger than 50 MiB: clear its .*"),
 }
