@@ -11,7 +11,8 @@ from nbformat.v4 import convert
 from nbformat.validator import NotebookValidationError
 
 MAX_BYTES = 50 * 2**20  # the assignment with all its figures has 1 MiB
-MAX_PARTS = 200_000  # objects and lists: a file full of empty ones would take minutes
+MAX_PARTS = 1_000_000  # objects and lists: a file full of empty ones would fill the memory
+MAX_CELLS = 50_000  # with their outputs: more would take minutes
 # What is no text in any encoding that JSON may have, by its first bytes.
 OTHER_FILES = {b"PK\x03\x04": "a zip archive", b"%PDF": "a PDF", b"\x1f\x8b": "compressed by gzip"}
 # Metadata of a cell that the notebook format gives a type; what has another one goes.
@@ -88,6 +89,8 @@ def _notebook(content: dict[str, Any]) -> NotebookNode:
         raise ReadError(f"Notebook format {version!r:.40} cannot be read, only 3 and 4.")
     content = nbformat.from_dict(content)
     cells = _upgraded(content) if version == 3 else content.cells
+    if sum(1 + len(cell.get("outputs") or []) for cell in cells) > MAX_CELLS:
+        raise ReadError(f"The file has more than {MAX_CELLS:,} cells and outputs: clear some.")
     metadata = _typed(content.get("metadata"), NOTEBOOK_METADATA)
     for kind in ("kernelspec", "language_info"):
         about = metadata.get(kind, {})

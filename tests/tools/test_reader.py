@@ -3,7 +3,7 @@
 import json
 from contextlib import suppress
 
-from tools.reader import MAX_BYTES, MAX_PARTS, ReadError, read_notebook
+from tools.reader import MAX_BYTES, MAX_CELLS, MAX_PARTS, ReadError, read_notebook
 
 import nbformat
 import pytest
@@ -169,7 +169,11 @@ REFUSED = {
         r"The file is no valid notebook: see cell 1, outputs, 0, ename\.",
     ),
     "deep": (deep(100_000), r"The file is nested too deeply for a notebook\."),
-    "many parts": ("[" + "{}," * MAX_PARTS + "{}]", r"The file has more than 200,000 parts: .*"),
+    "many parts": ("[" + "{}," * MAX_PARTS + "{}]", r"The file has more than 1,000,000 parts: .*"),
+    "many cells": (
+        json.dumps(file(*[cell("x")] * (MAX_CELLS + 1))),
+        r"The file has more than 50,000 cells and outputs: clear some\.",
+    ),
     "large": (b" " * (MAX_BYTES + 1), r"The file is larger than 50 MiB: clear its .*"),
 }
 

@@ -120,7 +120,9 @@ def test_a_file_that_is_no_notebook_is_named_with_the_reason_of_the_reader(tmp_p
 def test_a_missing_file_ends_with_one_sentence(tmp_path, monkeypatch, capfd):
     with pytest.raises(SystemExit, match="1"):
         run_command(monkeypatch, tmp_path / "none.ipynb")
-    assert re.fullmatch(r"error: .*none\.ipynb: The file cannot be read: .*\.\n", capfd.readouterr().err)
+    assert re.fullmatch(
+        r"error: .*none\.ipynb: The file cannot be read: .*\.\n", capfd.readouterr().err
+    )
 
 
 def test_a_notebook_of_any_other_kind_becomes_a_report_without_an_accuracy(tmp_path):
@@ -139,7 +141,12 @@ BOMB = rf"$\def\a#1{{{'{' * 90}#1{'}' * 90}}}" + r"\a{" * 90 + "}" * 90 + "$"
     [
         ("[" * 200_000, "SECONDS", 2, r"No report after 2 s: .+ too large or too nested\."),
         pytest.param(
-            *("x" * 50_000_000, "MEMORY", 2**27, r".+n\.ipynb: The file is too large for the memory\."),
+            *(
+                "x" * 50_000_000,
+                "MEMORY",
+                2**27,
+                r".+n\.ipynb: The file is too large for the memory\.",
+            ),
             marks=pytest.mark.skipif(sys.platform != "linux", reason="Linux alone limits data"),
         ),
         (BOMB, "SECONDS", 60, "No report: .+ too nested"),
