@@ -31,8 +31,8 @@ def make_starter(notebook: NotebookNode, steps: Sequence[Step] = ()) -> Notebook
             if cell.source == sources[number]:
                 cell.source = _without_all(cell.source, sources[number + 1 :])
             cell.metadata.tags = [tag for tag in tags if tag != "answer"]
-    for number, step in enumerate(steps, start=1):
-        heading = f"## {number}. {step.title}"
+    for step in steps:
+        heading = f"## {step.number}. "
         [cell] = [cell for cell in starter.cells if cell.source.startswith(heading)]
         points = f"{step.points} point{'s' * (step.points != 1)}"
         cell.source += f"\n\n> **Graded, {points}.** {step.contract} All else is free."

@@ -184,6 +184,7 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "IPYTHONDIR": str(folder / ".ipython"),
+        "JUPYTER_RUNTIME_DIR": str(folder),  # the names of sockets must be short
         "JUPYTER_PLATFORM_DIRS": "1",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "OMP_NUM_THREADS": str(threads),

@@ -55,7 +55,8 @@ from nbformat import NotebookNode
 
 MEMORY = 4 * 2**30  # bytes of a judging process
 JUDGE = 20  # seconds of CPU time to judge one answer
-MAX_CPU = 150  # seconds of CPU time of a judging process in all, its box aside
+MAX_CPU = 150  # seconds of CPU time to judge all of them
+REPORT = 30  # seconds of CPU time to write a report
 VARIABLE = "GRADED_ASSIGNMENT"  # names the file with the questions for what is preloaded
 
 
@@ -152,12 +153,13 @@ class Class:
         start = time.monotonic()
         task.start()
         sender.close()
-        messages, late = [], False
+        messages, late, most = [], False, MAX_CPU
         try:
             while len(messages) < 2 and not self._stopped.is_set() and not late:
                 if receiver.poll(0.2):
                     messages.append(json.loads(receiver.recv_bytes()))
-                late = _cpu_seconds(task.pid) > MAX_CPU
+                    most = _cpu_seconds(task.pid) + REPORT
+                late = _cpu_seconds(task.pid) > most
         except (EOFError, OSError):
             pass  # it ended
         finally:
@@ -193,6 +195,8 @@ def grade_bytes(
     start, rubric = time.monotonic(), load_rubric(job.assignment)
     try:
         notebook = read_notebook(content)
+        if not any(cell.cell_type == "code" for cell in notebook.cells):
+            raise ReadError("The notebook has no code cell.")
     except ReadError as error:
         grade, executed = Grade.nothing(name, rubric.names, str(error), digest), None
     else:
@@ -228,7 +232,7 @@ def grade_notebook(
         end = end or str(error)
     end = end or "no answer came back" * (not replies)
     grade = judge(name, rubric, replies, end, partial(cpu_limit, JUDGE))
-    grade.add_reason(first_problem(executed) or end)
+    grade.explain(first_problem(executed) or end)
     if any(results):
         grade.digest = digest
     else:  # a fault of the grader's, perhaps: it is graded again next time
@@ -250,7 +254,12 @@ def prepare(
             tags = cell.metadata.get("tags", [])
             cell.metadata = {"tags": [tag for tag in tags if tag == "facts"]}
     nbformat.write(notebook, file)
-    how = {"notebook": str(file), "cwd": str(file.parent), "memory": limits.memory}
+    how = {
+        "notebook": str(file),
+        "cwd": str(file.parent),
+        "memory": limits.memory,
+        "transport": "ipc",
+    }
     how |= {"seconds": limits.seconds, "cell_seconds": limits.cell_seconds}
     write_task(folder, rubric.questions, inputs, **how)
 

@@ -19,14 +19,17 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from queue import Empty
 from typing import Any
 
 import nbformat
+import nbval.kernel
 import numpy as np
 import psutil
 import pytest
+from jupyter_client.manager import KernelManager
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
@@ -130,6 +133,8 @@ class Kernel(RunningKernel):
         self.task, self.displays, self.reply = task, displays, {}
         self.waiting: deque[dict[str, Any]] = deque()
         self.begin()
+        # Sockets that are files pass a wall around the network.
+        nbval.kernel.KernelManager = partial(KernelManager, transport=task["transport"])
         super().__init__(CURRENT_ENV_KERNEL_NAME, cwd=task["cwd"], startup_timeout=120)
         # exit() would only stop the kernel's loop a moment later: it means nothing here.
         self.run("get_ipython().unobserve_all('exit_now')", 30)

@@ -25,7 +25,7 @@ from nbformat import NotebookNode
 def file_for(folder: Path, name: str, suffix: str) -> Path:
     """Where something about a submission goes: below `folder`, whatever its name is."""
     parts = [re.sub(r'[:*?"<>|\\]', "_", one_line(part)) for part in name.split("/")]
-    stem = "/".join(part.encode()[:200].decode(errors="ignore") for part in parts)
+    stem = "/".join(part.encode()[:240].decode(errors="ignore") for part in parts)
     stem = re.sub(r"\.ipynb$", "", stem)  # other spellings stay in the name
     if stem != name.removesuffix(".ipynb") or ".." in parts or "" in parts or len(name) > 1000:
         digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]

@@ -77,14 +77,15 @@ class Reply:
 
     def differences(self, *names: str, tolerance: float = 1e-4) -> list[str]:
         """In words, what differs from the model answer's arrays of these names (default: all)."""
-        expected = self.expected()
-        found = []
+        expected, found = self.expected(), []
+        arrays = [f"{name} {array.shape}" for name, array in self.inputs.items() if array.ndim]
+        sent = f" with {', '.join(arrays)}" if arrays else ""
         for name in names or expected:
             try:
                 difference = difference_between(self[name], expected[name], tolerance)
             except Wrong as error:
                 difference = error.found
-            found += [f"{name}: {difference}"] if difference else []
+            found += [f"{name}{sent}: {difference}"] if difference else []
         return found
 
 
@@ -175,6 +176,13 @@ class Grade:
     @property
     def out_of(self) -> int:
         return len(self.points)
+
+    def explain(self, reason: str) -> None:
+        """Give what went wrong first as the reason, and say so where it cost nothing."""
+        if not reason and self.problems:
+            name, (found, *_) = next(iter(self.problems.items()))
+            reason = f"step {name}: {found}"
+        self.add_reason(reason + " (no points lost)" * bool(reason and not self.problems))
 
     def add_reason(self, reason: str) -> None:
         self.reason = "; ".join(part for part in (self.reason, reason) if part)
@@ -284,7 +292,8 @@ def difference_between(given: np.ndarray, expected: np.ndarray, tolerance: float
 
 def draw_all(questions: Sequence[Question], seed: int) -> list[Arrays]:
     """The inputs of every question, other ones for every seed."""
-    return [q.draw(np.random.default_rng([seed, n])) for n, q in enumerate(questions)]
+    drawn = [q.draw(np.random.default_rng([seed, n])) for n, q in enumerate(questions)]
+    return [{name: np.asarray(value) for name, value in one.items()} for one in drawn]
 
 
 def write_task(
