@@ -1,4 +1,4 @@
-"""What grading leaves behind: grades, their table and JUnit XML, reports, and feedback."""
+"""What grading leaves behind: kept grades, their table and JUnit XML, reports, and feedback."""
 
 import csv
 import hashlib
@@ -9,104 +9,129 @@ import shutil
 import tempfile
 import textwrap
 import xml.etree.ElementTree as ET
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 
 from tools.files import write_whole
-from tools.grading.grade import Grade
-from tools.grading.rubric import Rubric
+from tools.grading.rubric import Grade, one_line
 from tools.report.write import write_report
 
 import nbformat
 from nbformat import NotebookNode
 
 
-def grade_file(out: Path, submission: str) -> Path:
-    """Where the grade of a submission is kept (its own name could be too long)."""
-    return out / "results" / f"{hashlib.sha256(submission.encode()).hexdigest()[:20]}.json"
+def file_for(folder: Path, name: str, suffix: str) -> Path:
+    """Where something about a submission goes: below `folder`, whatever its name is."""
+    parts = [re.sub(r'[:*?"<>|\\]', "_", one_line(part)) for part in name.split("/")]
+    stem = "/".join(part.encode()[:200].decode(errors="ignore") for part in parts)
+    stem = re.sub(r"\.ipynb$", "", stem)  # other spellings stay in the name
+    if stem != name.removesuffix(".ipynb") or ".." in parts or "" in parts or len(name) > 1000:
+        digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+        stem = f"{parts[-1].encode()[:100].decode(errors='ignore').strip('.')}-{digest}"
+    return folder / f"{stem}{suffix}"
 
 
-def write_grade(file: Path, grade: Grade, digest: str) -> None:
-    """Keep a grade. `digest` stands for everything that it depends on."""
-    write_whole(file, json.dumps({"digest": digest, "grade": asdict(grade)}, indent=1))
+def grade_file(out: Path, name: str) -> Path:
+    """Where the grade of a submission is kept."""
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return out / "results" / f"{digest[:20]}.json"
 
 
-def read_grade(file: Path, digest: str | None = None) -> Grade | None:
-    """The grade that is kept in `file`, unless it depends on something that has changed."""
-    try:
-        kept = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    return Grade(**kept["grade"]) if digest in (None, kept["digest"]) else None
+def keep_grade(out: Path, grade: Grade) -> None:
+    write_whole(grade_file(out, grade.submission), json.dumps(asdict(grade), indent=1))
 
 
-def write_table(file: Path, grades: Iterable[Grade]) -> None:
-    """Write the table of grades as CSV, a row for each submission."""
+def read_grade(file: Path) -> Grade:
+    return Grade(**json.loads(file.read_text(encoding="utf-8")))
+
+
+def kept_grade(out: Path, name: str, digest: str) -> Grade | None:
+    """The grade that is kept of a submission, unless it depends on something that has changed."""
+    file = grade_file(out, name)
+    grade = read_grade(file) if file.is_file() else None
+    return grade if grade and grade.digest == digest else None
+
+
+def write_tables(out: Path, grades: Collection[Grade]) -> None:
+    """Write `grades.csv` and `grades.xml`, a row or tests for each submission."""
     grades = sorted(grades, key=lambda grade: grade.submission)
+    write_whole(out / "grades.csv", _table(grades))
+    write_whole(out / "grades.xml", _junit(grades))
+
+
+def _table(grades: Sequence[Grade]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    steps = list(grades[0].points) if grades else []
+    names = list(grades[0].points) if grades else []
     figures = sorted({name for grade in grades for name in grade.figures})
-    writer.writerow(
-        ["submission", *steps, "total", "out_of", *figures, "seconds", "look", "reason"]
-    )
+    more = ["total", "out_of", *figures, "seconds", "look", "reason"]
+    writer.writerow(["submission", *names, *more])
     for grade in grades:
-        points = [grade.points[step] for step in steps]
-        numbers = [
-            f"{grade.figures[name]:.4f}" if name in grade.figures else "" for name in figures
-        ]
-        texts = [_inert(grade.look), _inert(grade.reason)]
-        facts = [grade.total, grade.out_of, *numbers, grade.seconds, *texts]
-        writer.writerow([_inert(grade.submission), *points, *facts])
-    write_whole(file, table.getvalue())
+        points = [grade.points[name] for name in names]
+        shown = {name: f"{value:.4f}" for name, value in grade.figures.items()}
+        numbers = [shown.get(name, "") for name in figures]
+        facts = [grade.total, grade.out_of, *numbers, grade.seconds]
+        texts = [inert(one_line(text, 1000)) for text in (grade.look, grade.reason)]
+        writer.writerow([inert(one_line(grade.submission, 1000)), *points, *facts, *texts])
+    return table.getvalue()
 
 
-def _inert(text: str) -> str:
+def inert(text: str) -> str:
     """Keep a spreadsheet from taking a submission's text for a formula."""
     return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
-def write_junit(file: Path, grades: Iterable[Grade]) -> None:
-    """Write JUnit XML: a test for every step of every submission."""
+def _junit(grades: Sequence[Grade]) -> str:
+    """JUnit XML: a test for every question of every submission."""
     suite = ET.Element("testsuite", name="grades")
-    for grade in sorted(grades, key=lambda grade: grade.submission):
-        for step, points in grade.points.items():
-            names = {"classname": grade.submission, "name": step}
-            case = ET.SubElement(suite, "testcase", names)
+    for grade in grades:
+        for name, points in grade.points.items():
+            titles = {"classname": one_line(grade.submission, 1000), "name": name}
+            case = ET.SubElement(suite, "testcase", titles)
             values = ET.SubElement(case, "properties")
             ET.SubElement(values, "property", name="points", value=str(points))
-            if step in grade.problems:
-                ET.SubElement(case, "failure", message=grade.problems[step])
-    cases = [len(suite), len(suite.findall("*/failure"))]
-    suite.set("tests", str(cases[0]))
-    suite.set("failures", str(cases[1]))
+            if name in grade.problems:
+                ET.SubElement(case, "failure", message=one_line(grade.problems[name][0], 1000))
+    suite.set("tests", str(len(suite)))
+    suite.set("failures", str(len(suite.findall("*/failure"))))
     root = ET.Element("testsuites")
     root.append(suite)
-    write_whole(file, ET.tostring(root, encoding="unicode"))
+    return ET.tostring(root, encoding="unicode")
 
 
-def save_report(file: Path, notebook: NotebookNode, grade: Grade) -> None:
-    """Write the notebook as it ran, with what its steps earned at the head.
+def first_problem(executed: NotebookNode) -> str:
+    """Which cell failed first, and how; numbered as in the report, which leaves out empty ones."""
+    number = 0
+    for cell in executed.cells:
+        number += cell.cell_type == "code" and bool(cell.source.strip())
+        problem = cell.metadata.get("problem")
+        if isinstance(problem, str) and problem:
+            return f"code cell {number}: {one_line(problem)}"
+    return ""
+
+
+def save_report(file: Path, executed: NotebookNode, grade: Grade) -> None:
+    """Write the notebook as it ran, with what its answers earned at the head.
 
     Raises:
         ReportError: if it cannot become a report.
     """
-    rows = [f"| {step} | {points} |" for step, points in grade.points.items()]
-    table = ["| step | points |", "|:--|--:|", *rows, f"| **together** | **{grade.total}** |"]
+    name = one_line(grade.submission)
+    rows = [f"| {question} | {points} |" for question, points in grade.points.items()]
+    table = ["| question | points |", "|:--|--:|", *rows, f"| **together** | **{grade.total}** |"]
     text = [
-        f"{_verbatim(grade.submission)}: {grade.total} of {grade.out_of} points",
+        f"{_verbatim(name)}: {grade.total} of {grade.out_of} points",
         _verbatim(grade.reason),
         "\n".join(table),
         *(f"Counted by the grader, {name}: {value:.2%}." for name, value in grade.figures.items()),
     ]
-    report = nbformat.from_dict(notebook)
-    report.metadata["title"] = grade.submission
+    executed.metadata["title"] = name
     with tempfile.TemporaryDirectory() as folder:
-        executed = Path(folder) / "submission.ipynb"
-        nbformat.write(report, executed)
-        write_report(executed, file, allow_errors=True, head="\n\n".join(filter(None, text)))
+        source = Path(folder) / "submission.ipynb"
+        nbformat.write(executed, source)
+        write_report(source, file, allow_errors=True, head="\n\n".join(filter(None, text)))
 
 
 def _verbatim(text: str) -> str:
@@ -114,52 +139,55 @@ def _verbatim(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]()#+!|$~^=-])", r"\\\1", escape(text))
 
 
-# The first words of a problem, and what to do about it.
+# What a problem holds, and what to do about it.
 ADVICE = {
+    "NotImplementedError": "This step is still open: write the cell that raises it.",
     "AssertionError": "This cell found something wrong. Compare what it checks with the text above "
     "it, and run it until it passes.",
-    "NotImplementedError": "This step is still open: write the cell that raises it.",
     "NameError": "The name is defined nowhere above. Restart the kernel and run all cells.",
     "ModuleNotFoundError": "Only the packages of the assignment are installed. Remove that import.",
     "SyntaxError": "Python cannot read this cell. Run it and look at the line that it marks.",
     "IndentationError": "Python cannot read this cell. Look at the indentation of the line named.",
+    "UsageError": "Jupyter does not know this magic command. Remove the line.",
     "StdinNotImplementedError": "Nobody answers input() while grading. Assign the value instead.",
     "MemoryError": "Memory is limited. Work in batches, and keep no copies of the data set.",
-    "RuntimeError: [enforce fail at alloc": "Memory is limited. Work in batches, keep no copies.",
-    "used more than": "Memory is limited. Work in batches, and keep no copies of the data set.",
+    "allocate memory": "Memory is limited. Work in batches, and keep no copies of the data set.",
+    "of memory": "Memory is limited. Work in batches, and keep no copies of the data set.",
     "ran longer than": "Look for a loop that does not end, or do less work in this cell.",
-    "showed": "Print less: a summary instead of every step.",
+    "showed more": "Print less: a summary instead of every step.",
     "the kernel ended": "Remove calls that end Python, such as os._exit.",
-    "SystemExit": "Remove the call of sys.exit or exit.",
-    "the file": "Save the notebook in JupyterLab, open it once more, and hand in that file.",
-    "notebook format": "Save the notebook in a current JupyterLab and hand it in again.",
+    "SystemExit": "Remove the call of sys.exit.",
+    "The file": "Save the notebook in JupyterLab, open it once more, and hand in that file.",
 }
 
 
-def write_feedback(file: Path, grade: Grade, rubric: Rubric) -> None:
-    """Write, for the student, what each step earned, why, and what to do."""
-    lines = [f"Feedback on {grade.submission}", ""]
+def write_feedback(file: Path, grade: Grade) -> None:
+    """Write, for the student, what each answer earned, why, and what to do."""
+    write_whole(file, feedback(grade))
+
+
+def feedback(grade: Grade) -> str:
+    """What the student reads: points, what was found where none was earned, and what to do."""
+    lines = [f"Feedback on {one_line(grade.submission)}", ""]
     lines.append(f"{grade.total} of {grade.out_of} points.")
     for name, value in grade.figures.items():
         lines.append(f"Counted by the grader, {name}: {value:.2%}.")
     if grade.reason:
-        lines += ["", *_paragraph("What happened first: " if grade.problems else "", grade.reason)]
-        lines += _paragraph("What to do: ", _advice(grade.reason))
-    for name, step in zip(rubric.names, rubric.steps, strict=True):
-        lines += ["", f"Step {name}: {grade.points[name]} of {step.points} points."]
+        lines += ["", *_paragraph("What happened first: " * bool(grade.problems), grade.reason)]
+        advice = next((ADVICE[start] for start in ADVICE if start in grade.reason), "")
+        lines += _paragraph("What to do: ", advice)
+    for name, points in grade.points.items():
+        lines += ["", f"Step {name}: {points} of 1 point."]
         if name in grade.problems:
-            lines += _paragraph("What was found: ", grade.problems[name])
-            lines += _paragraph("What is looked at: ", step.contract.replace("`", ""))
-    write_whole(file, "\n".join(lines) + "\n")
+            found, hint, sentence = grade.problems[name]
+            lines += _paragraph("What was found: ", found)
+            lines += _paragraph("What it may be: ", hint)
+            lines += _paragraph("What is looked at: ", sentence.replace("`", ""))
+    return "\n".join(lines) + "\n"
 
 
 def _paragraph(head: str, text: str) -> list[str]:
     return textwrap.wrap(head + text, width=90, subsequent_indent="  ") if text else []
-
-
-def _advice(reason: str) -> str:
-    problem = reason.partition(": ")[2] if reason.startswith(("code cell", "step")) else reason
-    return next((advice for start, advice in ADVICE.items() if problem.startswith(start)), "")
 
 
 def merge(parts: Sequence[Path], out: Path) -> list[Grade]:
@@ -182,9 +210,3 @@ def merge(parts: Sequence[Path], out: Path) -> list[Grade]:
                 shutil.copytree(part / kind, out / kind, dirs_exist_ok=True)
     write_tables(out, grades.values())
     return list(grades.values())
-
-
-def write_tables(out: Path, grades: Collection[Grade]) -> None:
-    """Write `grades.csv` and `grades.xml`."""
-    write_table(out / "grades.csv", grades)
-    write_junit(out / "grades.xml", grades)

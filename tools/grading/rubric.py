@@ -1,60 +1,266 @@
-"""What an assignment is graded by: its steps, their points, and the questions that earn them."""
+"""What an assignment asks: questions, how their answers come back, and what they are compared with.
 
+A question is asked in a submission's kernel, behind walls; what comes back are arrays, and they are
+judged elsewhere, by comparison with a model answer or with answers of it that were kept.
+"""
+
+import base64
 import importlib
+import inspect
+import io
+import json
+import re
 import sys
+import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from functools import partial
+from math import prod
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple, Self
+
+from tools.grading import inside
 
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
-ASSIGNMENT = Path(__file__).with_name("fashion_mnist.py")
-COLUMNS = 6  # numbers that a sentence shows at the most
+ASSIGNMENT = Path(__file__).with_name("questions.py")
+MAX_ARRAYS = 2000  # of a submission's answers
+MAX_BYTES = 2**26  # of all of them together
+# Characters that end lines, move cursors, turn the direction of writing, or are no characters.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufffe\uffff]+")
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What a step's answer is worth.
-
-    Attributes:
-        problem: why the step earns nothing, in a sentence for the student; empty if it earns all.
-        look: what a human should look at; costs nothing by itself.
-        figures: numbers for the table of grades.
-    """
-
-    problem: str = ""
-    look: str = ""
-    figures: tuple[tuple[str, float], ...] = ()
+def one_line(text: str, most: int = 300) -> str:
+    """Text of a submission in one line of at most `most` characters, harmless wherever it shows."""
+    text = text[: 10 * most].encode("utf-8", "backslashreplace").decode()
+    line = " ".join(_CONTROL.sub(" ", text).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
 
 
-@dataclass(frozen=True, eq=False)
+class Wrong(Exception):  # noqa: N818 (a verdict, not an accident)
+    """A question is not answered: what was found, in a sentence, and a hint at the slip."""
+
+    def __init__(self, found: str, hint: str = "") -> None:
+        super().__init__(found)
+        self.found, self.hint = found, hint
+
+
+class AnswerError(ValueError):
+    """The file with a submission's answers cannot be read; the message says why."""
+
+
+@dataclass(eq=False)
 class Reply:
-    """What came back for a step's question.
+    """What came back for a question: `reply[name]` is an array of its answer.
 
     Attributes:
         inputs: that were sent.
-        answer: that came back.
-        expected: gives the answer of the model answer to the same question.
+        answer: arrays by name.
+        errors: what hindered an array, by its name; under "" what hindered the whole answer.
+        expected: gives the model answer's answer to the same question.
+        model: what the model answer defines; None where only kept answers are at hand.
     """
 
     inputs: Arrays
     answer: Arrays
-    expected: Callable[[], Arrays]
+    errors: dict[str, str]
+    expected: Callable[[], Arrays] = dict
+    model: dict[str, Any] | None = None
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.answer:
+            raise Wrong(self.errors.get(name) or self.errors.get("") or "no answer came back")
+        return self.answer[name]
+
+    def differences(self, *names: str, tolerance: float = 1e-4) -> list[str]:
+        """In words, what differs from the model answer's arrays of these names (default: all)."""
+        expected = self.expected()
+        found = []
+        for name in names or expected:
+            try:
+                difference = difference_between(self[name], expected[name], tolerance)
+            except Wrong as error:
+                difference = error.found
+            found += [f"{name}: {difference}"] if difference else []
+        return found
 
 
-def same_as_model(reply: Reply, replies: dict[str, Reply]) -> Verdict:
+class Earned(NamedTuple):
+    """What a right answer is worth besides its point: figures for the table, a word to humans."""
+
+    figures: tuple[tuple[str, float], ...] = ()
+    look: str = ""
+
+
+@dataclass
+class Judging:
+    """The judging of one submission: all its replies, and the questions found wrong so far."""
+
+    replies: dict["Question", Reply]
+    wrong: set["Question"] = field(default_factory=set)
+
+
+def same_as_model(reply: Reply, judging: Judging) -> None:
     """Whether the answer is what the model answer gives for the same inputs."""
-    answer, own = reply.answer, reply.expected()
-    if answer.keys() != own.keys():
-        return Verdict(f"came back: {', '.join(answer)}; expected: {', '.join(own)}")
-    sent = ", ".join(f"{name} {array.shape}" for name, array in reply.inputs.items() if array.ndim)
-    for name, array in own.items():
-        if difference := difference_between(answer[name], array):
-            return Verdict(f"{name}{f' with {sent}' if sent else ''}: {difference}")
-    return Verdict()
+    if differences := reply.differences():
+        raise Wrong(differences[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One question, worth one point.
+
+    Attributes:
+        step: of the assignment, from 1.
+        title: in the tables.
+        sentence: what the student is told.
+        ask: reads what the notebook has defined, `ask(names, **inputs)`, and returns numbers,
+            tensors, lists, or functions that give such, by name. The kernel gets its source.
+        draw: makes the inputs, arrays by name, from a generator of the submission's own.
+        judge: raises `Wrong`, or returns None or `Earned`.
+        helpers: functions and classes that `ask` uses.
+    """
+
+    step: int
+    title: str
+    sentence: str
+    ask: Callable[..., dict[str, Any]]
+    draw: Callable[[np.random.Generator], Arrays] = lambda random: {}
+    judge: Callable[[Reply, Judging], Earned | None] = same_as_model
+    helpers: tuple[Callable, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The column of the tables: `2 Patches of every size`."""
+        return f"{self.step} {self.title}"
+
+
+@dataclass
+class Grade:
+    """What one submission earned.
+
+    Attributes:
+        submission: its name in the results.
+        points: earned, by question.
+        problems: of the questions that earned nothing: what was found, a hint, what is looked at.
+        figures: numbers that the judging names, for example an accuracy.
+        seconds: that grading took.
+        reason: what went wrong, in one line; empty if nothing did.
+        look: what a human should look at, in one line; empty if nothing.
+        digest: stands for all that the grade depends on.
+    """
+
+    submission: str
+    points: dict[str, int] = field(default_factory=dict)
+    problems: dict[str, list[str]] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+    reason: str = ""
+    look: str = ""
+    digest: str = ""
+
+    @classmethod
+    def nothing(cls, submission: str, names: Sequence[str], reason: str, digest: str) -> Self:
+        """The grade of a submission that lost every point for the same reason."""
+        problems = {name: [reason, "", ""] for name in names}
+        return cls(submission, dict.fromkeys(names, 0), problems, reason=reason, digest=digest)
+
+    @property
+    def total(self) -> int:
+        return sum(self.points.values())
+
+    @property
+    def out_of(self) -> int:
+        return len(self.points)
+
+    def add_reason(self, reason: str) -> None:
+        self.reason = "; ".join(part for part in (self.reason, reason) if part)
+
+
+def judge(
+    name: str,
+    rubric: "Rubric",
+    replies: dict[Question, Reply],
+    none: str,
+    limit: Callable[[], AbstractContextManager] = nullcontext,
+) -> Grade:
+    """What every question earns; `none` says why, where there are no replies."""
+    grade, judging = Grade(name), Judging(replies)
+    for question in rubric.questions:
+        try:
+            if question not in replies:
+                raise Wrong(f"not asked: {none}")
+            with limit():
+                earned = question.judge(replies[question], judging) or Earned()
+            grade.points[question.name] = 1
+            grade.figures |= dict(earned.figures)
+            grade.look = one_line(earned.look) or grade.look
+        except Exception as error:  # a submission must not end the grading of its other answers
+            if not isinstance(error, Wrong):
+                error = Wrong(f"the answer could not be judged ({type(error).__name__}: {error})")
+                grade.look = one_line(error.found)
+            judging.wrong.add(question)
+            grade.points[question.name] = 0
+            problem = [one_line(error.found, 500), one_line(error.hint, 500), question.sentence]
+            grade.problems[question.name] = problem
+    return grade
+
+
+class Step(NamedTuple):
+    """A step's terms, for the starter: its number, points, and what is looked at."""
+
+    number: int
+    points: int
+    contract: str
+
+
+@dataclass(frozen=True)
+class Rubric:
+    """An assignment: its model answer, its questions, and what else decides about a grade."""
+
+    notebook: Path
+    questions: Sequence[Question]
+    decisive: Callable[[], str] = str
+
+    @property
+    def names(self) -> list[str]:
+        return [question.name for question in self.questions]
+
+    @property
+    def steps(self) -> list[Step]:
+        steps: dict[int, list[str]] = {}
+        for question in self.questions:
+            steps.setdefault(question.step, []).append(question.sentence)
+        return [Step(number, len(s), " ".join(s)) for number, s in sorted(steps.items())]
+
+
+def load_rubric(assignment: Path = ASSIGNMENT) -> Rubric:
+    """The rubric in a Python file that defines `NOTEBOOK`, a path, and `QUESTIONS`.
+
+    Raises:
+        ValueError: if the file is missing or defines neither.
+    """
+    if not assignment.is_file():
+        raise ValueError(f"{assignment} is not a file: it should define NOTEBOOK and QUESTIONS.")
+    module = _load_module(assignment)
+    try:
+        notebook, questions = Path(module.NOTEBOOK), module.QUESTIONS
+    except AttributeError as error:
+        raise ValueError(f"{assignment} must define NOTEBOOK and QUESTIONS ({error}).") from None
+    return Rubric(notebook, questions, getattr(module, "decisive", str))
+
+
+def _load_module(assignment: Path) -> ModuleType:
+    """The module in a file, with its folder on `sys.path`, once a process."""
+    if assignment.resolve() == ASSIGNMENT:
+        return importlib.import_module("tools.grading.questions")
+    folder = str(assignment.resolve().parent)
+    if folder not in sys.path:
+        sys.path.append(folder)
+    return importlib.import_module(assignment.stem)
 
 
 def difference_between(given: np.ndarray, expected: np.ndarray, tolerance: float = 1e-4) -> str:
@@ -73,70 +279,107 @@ def difference_between(given: np.ndarray, expected: np.ndarray, tolerance: float
     )
 
 
-@dataclass(frozen=True)
-class Step:
-    """One step of an assignment, and what earns its points.
-
-    After a submission's last cell its kernel is asked a question, and what comes back is compared
-    in the grader's own process, when the kernel is dead.
-
-    Attributes:
-        title: of the step, as in its heading "## 2. Title".
-        points: that it is worth.
-        contract: what is looked at, as the student is told.
-        ask: the question: `ask(names, **inputs)` reads what the notebook has defined and returns
-            numbers, tensors or lists by name. The kernel gets its source: it imports what it needs.
-        draw: makes the inputs, arrays by name, from a generator with a seed of the submission.
-        helpers: functions that `ask` calls.
-        judge: `judge(reply, replies)` judges what came back; `replies` has that of all steps, by
-            title, to tell one step's mistakes from another's.
-    """
-
-    title: str
-    points: int
-    contract: str
-    ask: Callable[..., dict[str, Any]]
-    draw: Callable[[np.random.Generator], Arrays] = lambda random: {}
-    helpers: tuple[Callable, ...] = ()
-    judge: Callable[[Reply, dict[str, Reply]], Verdict] = same_as_model
+# Asking
 
 
-@dataclass(frozen=True)
-class Rubric:
-    """The steps of an assignment, and the notebook that answers them all."""
-
-    notebook: Path
-    steps: Sequence[Step]
-
-    @property
-    def names(self) -> list[str]:
-        """Of the steps: `2 Patchify` and so on, columns of the grades."""
-        return [f"{number} {step.title}" for number, step in enumerate(self.steps, start=1)]
-
-    @property
-    def out_of(self) -> int:
-        """The points that can be earned."""
-        return sum(step.points for step in self.steps)
+def draw_all(questions: Sequence[Question], seed: int) -> list[Arrays]:
+    """The inputs of every question, other ones for every seed."""
+    return [q.draw(np.random.default_rng([seed, n])) for n, q in enumerate(questions)]
 
 
-def load_module(assignment: Path) -> ModuleType:
-    """The module in the file `assignment`, with its folder on `sys.path`, once a process."""
-    folder = str(assignment.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
-    return importlib.import_module(assignment.stem)
+def write_task(
+    folder: Path, questions: Sequence[Question], inputs: list[Arrays], **how: object
+) -> None:
+    """Write what `tools/grading/inside.py` is to do: the questions as text, and its limits."""
+    asked = [
+        {"program": _program(question), "inputs": _packed(given)}
+        for question, given in zip(questions, inputs, strict=True)
+    ]
+    task = json.dumps({"questions": asked, **how})
+    (folder / inside.TASK).write_text(task, encoding="utf-8")
 
 
-def load_rubric(assignment: Path = ASSIGNMENT) -> Rubric:
-    """The rubric in a Python file that defines `NOTEBOOK`, a path, and `STEPS`.
+def _program(question: Question) -> str:
+    parts = [inspect.getsource(part) for part in (*question.helpers, question.ask)]
+    return "\n\n".join([*parts, f"ask = {question.ask.__name__}\n"])
+
+
+def _packed(inputs: Arrays) -> str:
+    file = io.BytesIO()
+    np.savez(file, **inputs)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def expected_answer(question: Question, names: dict[str, Any], inputs: Arrays) -> Arrays:
+    """What the notebook that defines `names` answers, in this process."""
+    answer, errors = inside.answer_of(question.ask, names, inputs)
+    if errors:
+        raise RuntimeError(f"the model answer does not answer {question.name}: {errors}")
+    return {name: np.asarray(array, float) for name, array in answer.items()}
+
+
+# Reading answers: nothing in the file is believed
+
+
+def read_answers(content: bytes) -> tuple[dict[int, Arrays], dict[int, dict[str, str]]]:
+    """The arrays, float64, and the errors that a submission left, for each question's number.
+
+    Args:
+        content: of an `.npz` file with members `3/answer/NAME.npy` and `3/error/NAME.npy`.
 
     Raises:
-        ValueError: if the file is missing or defines neither.
+        AnswerError: if it is anything else, or too much.
     """
-    if not assignment.is_file():
-        raise ValueError(f"{assignment} is not a file: it should define NOTEBOOK and STEPS.")
-    module = load_module(assignment)
+    answers: dict[int, Arrays] = {}
+    errors: dict[int, dict[str, str]] = {}
     try:
-        return Rubric(Path(module.NOTEBOOK), module.STEPS)
-    except AttributeError as error:
-        raise ValueError(f"{assignment} must define NOTEBOOK and STEPS ({error}).") from None
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+            if len(members) > MAX_ARRAYS or sum(m.file_size for m in members) > MAX_BYTES:
+                raise AnswerError("more answers than there are questions for")
+            for member in members:
+                number, kind, name = member.filename.removesuffix(".npy").split("/", maxsplit=2)
+                array = _read_array(archive.read(member))
+                if kind == "answer":
+                    answers.setdefault(int(number), {})[name] = array.astype(float)
+                else:
+                    errors.setdefault(int(number), {})[name] = one_line(str(array))
+    except AnswerError:
+        raise
+    except Exception as error:  # zipfile and numpy raise many kinds for the many ways to be none
+        raise AnswerError(f"the answers cannot be read ({type(error).__name__})") from error
+    return answers, errors
+
+
+def _read_array(content: bytes) -> np.ndarray:
+    """An array in numpy's format: numbers, or one text."""
+    file = io.BytesIO(content)
+    version = np.lib.format.read_magic(file)
+    read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
+    shape, is_fortran, dtype = read_header(file)
+    data = content[file.tell() :]
+    if dtype.kind not in "biufU" or (dtype.kind == "U" and shape):
+        raise AnswerError("an answer that is no numbers")
+    if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != len(data):
+        raise AnswerError("an answer of another size than it says")
+    array = np.frombuffer(data, dtype=dtype, count=prod(shape))
+    return array.reshape(shape, order="F" if is_fortran else "C")
+
+
+def replies_of(
+    rubric: Rubric,
+    inputs: list[Arrays],
+    answers: bytes,
+    model: dict[str, Any] | None,
+    kept: list[Arrays] | None = None,
+) -> dict[Question, Reply]:
+    """The reply to every question, to be compared with the model answer or with kept answers."""
+    arrays, errors = read_answers(answers)
+    replies = {}
+    for n, (question, given) in enumerate(zip(rubric.questions, inputs, strict=True)):
+        if kept is None:
+            expected = partial(expected_answer, question, model, given)
+        else:
+            expected = partial(kept.__getitem__, n)
+        replies[question] = Reply(given, arrays.get(n, {}), errors.get(n, {}), expected, model)
+    return replies

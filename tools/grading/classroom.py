@@ -1,0 +1,292 @@
+"""Grade a class: every hand-in in a process of its own, several at a time, and none twice.
+
+A hand-in's way: its bytes are read once and digested; `grade_bytes`, in the process of its own,
+runs it in a box, judges what came back, and writes its report and feedback.
+"""
+
+import hashlib
+import json
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from importlib.metadata import version
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tools.grading import box, inside
+from tools.grading.box import REPOSITORY, Limits
+from tools.grading.handins import HandIn
+from tools.grading.results import (
+    file_for,
+    first_problem,
+    keep_grade,
+    kept_grade,
+    save_report,
+    write_feedback,
+)
+from tools.grading.rubric import (
+    AnswerError,
+    Grade,
+    Rubric,
+    draw_all,
+    judge,
+    load_rubric,
+    one_line,
+    replies_of,
+    write_task,
+)
+from tools.reader import MAX_BYTES, ReadError, read_notebook
+from utils.definitions import load_definitions
+
+import nbformat
+import psutil
+from nbformat import NotebookNode
+
+MEMORY = 4 * 2**30  # bytes of a judging process
+JUDGE = 20  # seconds of CPU time to judge one answer
+MAX_CPU = 150  # seconds of CPU time of a judging process in all, its box aside
+VARIABLE = "GRADED_ASSIGNMENT"  # names the file with the questions for what is preloaded
+
+
+def available_cores() -> int:
+    """Processors that this process may use: its affinity, and its share in a control group."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no control groups, or no quota
+        return cores
+
+
+def start_to_load(assignment: Path) -> multiprocessing.context.BaseContext:
+    """Where judging processes are forked from: one that has loaded their libraries, once."""
+    context = multiprocessing.get_context("forkserver")
+    os.environ[VARIABLE] = str(assignment)
+    context.set_forkserver_preload(["tools.grading.classroom"])
+    forkserver.ensure_running()
+    del os.environ[VARIABLE]  # it is meant for that process alone
+    return context
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is the same for all submissions of a class."""
+
+    assignment: Path
+    limits: Limits
+    hidden: tuple[Path, ...]
+    out: Path
+
+
+class Class:
+    """Grades hand-ins, keeps what each has earned, and grades none twice."""
+
+    def __init__(self, rubric: Rubric, job: Job) -> None:
+        self.rubric, self.job = rubric, job
+        self._stopped = threading.Event()
+        self._fork = start_to_load(job.assignment)
+
+    @cached_property
+    def _decisive(self) -> bytes:
+        """A digest of all that decides about a grade but the submission itself."""
+        job, digest = self.job, hashlib.sha256()
+        versions = [sys.version, *map(version, ("torch", "numpy", "nbval", "ipykernel"))]
+        facts = [asdict(job.limits) | {"threads": 0}, versions, self.rubric.decisive()]
+        digest.update(json.dumps(facts).encode())
+        files = [*REPOSITORY.glob("utils/*.py"), *REPOSITORY.glob("tools/**/*.py")]
+        for file in [*sorted(files), job.assignment, self.rubric.notebook]:
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+        return digest.digest()
+
+    def grade_all(
+        self, hand_ins: Sequence[HandIn], workers: int
+    ) -> Iterator[tuple[HandIn, Grade | Exception, bool]]:
+        """Grade hand-ins; yield each when it is done, with its grade, and whether it was kept."""
+        pool = ThreadPoolExecutor(workers)
+        jobs: dict[Future, HandIn] = {pool.submit(self.grade, one): one for one in hand_ins}
+        try:
+            for job in as_completed(jobs):
+                grade, is_kept = (job.exception(), False) if job.exception() else job.result()
+                yield jobs[job], grade, is_kept
+        finally:  # an interrupt, above all
+            self._stopped.set()
+            pool.shutdown(cancel_futures=True)
+
+    def grade(self, hand_in: HandIn) -> tuple[Grade, bool]:
+        """The grade of one hand-in, from an earlier run if nothing that decides has changed."""
+        content, problem = b"", hand_in.problem
+        if hand_in.file:
+            with hand_in.file.open("rb") as file:
+                content = file.read(MAX_BYTES + 1)
+        digest = hashlib.sha256(self._decisive + problem.encode() + b"\0" + content).hexdigest()
+        if kept := kept_grade(self.job.out, hand_in.name, digest):
+            return kept, True
+        if problem:
+            grade = Grade.nothing(hand_in.name, self.rubric.names, problem, digest)
+        else:
+            grade = self._in_a_process(hand_in.name, content, digest)
+        try:
+            write_feedback(file_for(self.job.out / "feedback", hand_in.name, ".txt"), grade)
+        except OSError as error:
+            grade.add_reason(f"no feedback: {error.strerror}")
+        keep_grade(self.job.out, grade)  # last: what has a grade is complete
+        return grade, False
+
+    def _in_a_process(self, name: str, content: bytes, digest: str) -> Grade:
+        # Not a deeper folder: the names of sockets must be short.
+        folder = Path(tempfile.mkdtemp(prefix="grading-")).resolve()
+        receiver, sender = self._fork.Pipe(duplex=False)
+        arguments = self.job, name, content, digest, folder, sender
+        task = self._fork.Process(target=grade_bytes, args=arguments)
+        start = time.monotonic()
+        task.start()
+        sender.close()
+        messages, late = [], False
+        try:
+            while len(messages) < 2 and not self._stopped.is_set() and not late:
+                if receiver.poll(0.2):
+                    messages.append(json.loads(receiver.recv_bytes()))
+                late = _cpu_seconds(task.pid) > MAX_CPU
+        except (EOFError, OSError):
+            pass  # it ended
+        finally:
+            box.kill_tree(task.pid)
+            task.join()
+            box.remove(folder)
+        if self._stopped.is_set():
+            raise InterruptedError("the grader was stopped")
+        how = "took too long" if late else "needed too much memory, or crashed"
+        if not messages:
+            grade = Grade.nothing(name, self.rubric.names, f"judging it {how}", digest)
+            grade.look = grade.reason
+            grade.seconds = round(time.monotonic() - start, 1)
+            return grade
+        grade = Grade(**messages[0])
+        grade.add_reason(messages[1] if len(messages) == 2 else f"no report: writing it {how}")
+        return grade
+
+
+def _cpu_seconds(pid: int) -> float:
+    try:
+        times = psutil.Process(pid).cpu_times()
+        return times.user + times.system
+    except psutil.Error:
+        return 0.0
+
+
+def grade_bytes(
+    job: Job, name: str, content: bytes, digest: str, folder: Path, sender: Connection
+) -> None:
+    """Grade one submission; send its grade, then write its report and send what hindered that."""
+    _isolate()
+    start, rubric = time.monotonic(), load_rubric(job.assignment)
+    try:
+        notebook = read_notebook(content)
+    except ReadError as error:
+        grade, executed = Grade.nothing(name, rubric.names, str(error), digest), None
+    else:
+        grade, executed = grade_notebook(job, name, notebook, digest, folder, rubric)
+    grade.seconds = round(time.monotonic() - start, 1)
+    sender.send_bytes(json.dumps(asdict(grade)).encode())
+    remark = ""
+    if executed:
+        file = file_for(job.out / "reports", name, ".html")
+        try:
+            save_report(file, executed, grade)
+        except Exception as error:  # whatever a submission shows: its grade must not be lost
+            problem = str(error).replace(str(file), file.name)  # no path of the grader's
+            remark = f"no report: {type(error).__name__}: {one_line(problem, 150)}"
+    sender.send_bytes(json.dumps(remark).encode())
+
+
+def grade_notebook(
+    job: Job, name: str, notebook: NotebookNode, digest: str, folder: Path, rubric: Rubric
+) -> tuple[Grade, NotebookNode]:
+    """Run a notebook in the box and judge it; return its grade and the notebook as it ran."""
+    inputs = draw_all(rubric.questions, int(digest[:12], 16))
+    prepare(notebook, rubric, inputs, folder, job.limits)
+    end = box.run(folder, job.limits, job.hidden)
+    try:
+        executed = read_notebook(box.read_result(folder, inside.EXECUTED))
+    except ReadError:
+        executed = notebook
+    replies, model = {}, vars(load_definitions(rubric.notebook))
+    try:
+        answers = box.read_result(folder, inside.ANSWERS)
+        replies = replies_of(rubric, inputs, answers, model)
+    except AnswerError as error:
+        end = end or str(error)
+    grade = judge(name, rubric, replies, end or "no answer came back", partial(cpu_limit, JUDGE))
+    grade.digest = digest
+    grade.add_reason(first_problem(executed) or end)
+    if notebook.metadata.get("orig_nbformat") == 3:
+        grade.add_reason("was in notebook format 3 (converted)")
+    return grade, executed
+
+
+def prepare(
+    notebook: NotebookNode, rubric: Rubric, inputs: list, folder: Path, limits: Limits
+) -> None:
+    """Write the notebook, without outputs, and the task for `inside.py` into an empty folder."""
+    file = folder / "work" / "submission.ipynb"
+    file.parent.mkdir()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            tags = cell.metadata.get("tags", [])
+            cell.metadata = {"tags": [tag for tag in tags if tag == "facts"]}
+    nbformat.write(notebook, file)
+    how = {"notebook": str(file), "cwd": str(file.parent), "memory": limits.memory}
+    how |= {"seconds": limits.seconds, "cell_seconds": limits.cell_seconds}
+    write_task(folder, rubric.questions, inputs, **how)
+
+
+@contextmanager
+def cpu_limit(seconds: float) -> Iterator[None]:
+    """Raise a TimeoutError in this thread after some seconds of its process's CPU time."""
+
+    def stop(*_: object) -> None:
+        raise TimeoutError(f"longer than {seconds:g} s")
+
+    signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _isolate() -> None:
+    """A group of its own, limits, no terminal; nothing left when the grader is gone."""
+    os.setsid()
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for limit, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CORE, 0)):
+        resource.setrlimit(limit, (most, most))
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nowhere, descriptor)
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    box.kill_tree(os.getpid())
+
+
+if VARIABLE in os.environ:  # this is the process that judging processes are forked from
+    with redirect_stdout(None):
+        _rubric = load_rubric(Path(os.environ[VARIABLE]))
+        load_definitions(_rubric.notebook)
+        _rubric.decisive()

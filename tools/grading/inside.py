@@ -1,0 +1,500 @@
+"""What runs in the box: nbval runs a notebook's cells, then its kernel is asked the questions.
+
+`python inside.py FOLDER` reads FOLDER/task.json and leaves two files in FOLDER/result: the executed
+notebook and the answers. It imports nothing of this repository and uses nothing that only one
+system has: a student's check runs it, too. A submission that spoils it has spoilt its own answers.
+"""
+
+import base64
+import inspect
+import io
+import json
+import linecache
+import os
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty
+from typing import Any
+
+import nbformat
+import numpy as np
+import psutil
+import pytest
+from nbformat import NotebookNode
+from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
+from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
+
+TASK, RESULT, EXECUTED, ANSWERS = "task.json", "result", "executed.ipynb", "answers.npz"
+MAX_OUTPUT = 10 * 2**20  # characters that one cell may leave to be seen
+MAX_SHOWN = 20_000  # characters of one text that are kept, and a hundred times that of a picture
+MAX_REPORT = 20 * 2**20  # characters that are kept of all outputs
+MAX_PROCESSES = 200
+MAX_FILES = 2**30  # bytes that a submission may leave on disk
+MAX_REVIVALS = 4  # new kernels in place of dead ones
+PATIENCE = 5  # seconds for a cell to obey an interrupt
+SETTLE = 0.7  # seconds in which a cell that is run again shows that the kernel dies of it
+ASKING = 120  # seconds for all the questions, beyond the time for the cells
+
+
+class StoppedError(Exception):
+    """A cell or question was stopped; the message says why."""
+
+
+class DiedError(StoppedError):
+    """The kernel is gone."""
+
+
+def size_of(pid: int, folder: str) -> tuple[int, int, int]:
+    """Bytes of memory of a process and its descendants, how many they are, bytes in `folder`.
+
+    Files without a name are counted where Linux tells of them. Pages that forked processes share
+    are counted once.
+    """
+    processes = []
+    with suppress(psutil.NoSuchProcess):
+        processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    memory, hidden = 0, {}
+    for process in processes:
+        with suppress(psutil.Error, OSError):
+            full = process.memory_full_info() if len(processes) > 2 else process.memory_info()
+            memory += getattr(full, "pss", 0) or full.rss
+            for file in os.scandir(f"/proc/{process.pid}/fd"):
+                with suppress(OSError):
+                    target, found = os.readlink(file.path), os.stat(file.path)
+                    if target.endswith(" (deleted)"):
+                        key = target.startswith("/memfd:"), found.st_dev, found.st_ino
+                        hidden[key] = found.st_blocks * 512
+    memory += sum(size for (is_memory, *_), size in hidden.items() if is_memory)
+    disk = sum(size for (is_memory, *_), size in hidden.items() if not is_memory)
+    with suppress(OSError):  # du reads folders that are deeper than a path may be long
+        printed = subprocess.run(["du", "-sk", folder], capture_output=True, text=True).stdout
+        disk += 1024 * int(printed.split()[0]) if printed.split() else 0
+    return memory, len(processes), disk
+
+
+class Shown:
+    """What a cell leaves to be seen: clearing and updating replace what was there."""
+
+    def __init__(self, displays: dict[str, list[NotebookNode]]) -> None:
+        self.outputs: list[NotebookNode] = []
+        self._displays, self._clears, self._size = displays, False, 0
+
+    def add(self, kind: str, content: dict[str, Any]) -> None:
+        if kind == "clear_output":
+            self._clears = True
+            if content.get("wait"):
+                return
+        if self._clears and kind in ("clear_output", "stream", "display_data", "execute_result"):
+            self.outputs, self._clears, self._size = [], False, 0
+        shown_as = content.get("transient", {}).get("display_id")
+        if kind == "update_display_data":
+            for output in self._displays.get(shown_as, []):
+                output.data, output.metadata = content["data"], content["metadata"]
+        elif kind in ("stream", "display_data", "execute_result", "error"):
+            message = {"header": {"msg_type": kind}, "content": content}
+            self.outputs.append(nbformat.v4.output_from_msg(message))
+            self._displays.setdefault(shown_as, []).extend(self.outputs[-1:] if shown_as else [])
+            self._size += len(str(content))
+
+    def is_too_much(self) -> bool:
+        """Whether more than `MAX_OUTPUT` is left, backspaces and returns applied."""
+        if self._size > MAX_OUTPUT:
+            self.outputs = coalesce_streams(self.outputs)
+            self._size = len(str(self.outputs))
+        return self._size > MAX_OUTPUT
+
+    def kept(self) -> list[NotebookNode]:
+        """The outputs for the report: long text is cut, other things that are too long go."""
+        self.outputs = coalesce_streams(self.outputs)
+        for output in self.outputs:
+            if len(output.get("text", "")) > MAX_SHOWN:
+                output.text = output.text[:MAX_SHOWN] + "\n(cut here by the grader)\n"
+            for kind, value in list(output.get("data", {}).items()):
+                most = 100 * MAX_SHOWN if kind.startswith("image/") else 10 * MAX_SHOWN
+                if len(str(value)) > most:
+                    del output.data[kind]
+        return self.outputs
+
+
+class Kernel(RunningKernel):
+    """nbval's kernel, which is looked at while it works, and killed when it exceeds a limit."""
+
+    def __init__(self, task: dict[str, Any], displays: dict[str, list[NotebookNode]]) -> None:
+        self.task, self.displays, self.reply = task, displays, {}
+        self.waiting: deque[dict[str, Any]] = deque()
+        self.begin()
+        super().__init__(CURRENT_ENV_KERNEL_NAME, cwd=task["cwd"], startup_timeout=120)
+        # exit() would only stop the kernel's loop a moment later: it means nothing here.
+        self.run("get_ipython().unobserve_all('exit_now')", 30)
+
+    def begin(self) -> None:
+        self.shown, self.next_look, self.patience = Shown(self.displays), 0.0, float("inf")
+
+    def execute_cell_input(self, cell_input: str, allow_stdin: bool | None = None) -> str:
+        self.begin()
+        return super().execute_cell_input(cell_input, allow_stdin)
+
+    def run(self, source: str, seconds: float) -> None:
+        """Run code silently, and wait until it has ended.
+
+        Raises:
+            DiedError: if the kernel dies.
+            Empty: if it takes longer.
+        """
+        self.begin()
+        self.await_reply(self.kc.execute(source, silent=True, store_history=False), seconds)
+
+    def get_message(self, stream: str, timeout: float | None = None) -> dict[str, Any]:
+        """nbval's, in short slices; it gets of what is shown only when a cell is done."""
+        until = time.monotonic() + (timeout or 0)
+        while True:
+            self._read_output(0.0 if stream == "shell" or self.waiting else 0.05)
+            if stream == "iopub" and self.waiting:
+                return self.waiting.popleft()
+            if stream == "shell":
+                with suppress(Empty):
+                    message = self.kc.get_shell_msg(timeout=0.05)
+                    self.reply = message["content"]
+                    return message
+            self._look()
+            if time.monotonic() > until:
+                raise Empty
+            if not self.is_alive():
+                raise DiedError("the kernel ended in this cell (os._exit, a crash, or killed)")
+
+    def _read_output(self, timeout: float) -> None:
+        with suppress(Empty):
+            while True:
+                message = self.kc.get_iopub_msg(timeout=timeout)
+                timeout = 0.0
+                if message["msg_type"] == "status":
+                    self.waiting.append(message)
+                elif self.shown.is_too_much():
+                    if self.patience == float("inf"):
+                        self.interrupt()
+                    return
+                else:
+                    self.shown.add(message["msg_type"], message["content"])
+
+    def interrupt(self) -> None:
+        self.patience = time.monotonic() + PATIENCE
+        super().interrupt()
+
+    def _look(self) -> None:
+        """Kill the kernel if it exceeds a limit; look less often where looking takes long."""
+        start, most = time.monotonic(), self.task["memory"]
+        if start > self.patience:
+            why = "showed too much" if self.shown.is_too_much() else "ran too long"
+            self.kill(f"{why} and did not obey the interrupt")
+        if not most or start < self.next_look or not self.is_alive():
+            return
+        memory, processes, disk = size_of(self.km.provisioner.pid, self.task["cwd"])
+        if memory > most:
+            self.kill(f"used more than {most / 2**30:g} GiB of memory")
+        if processes > MAX_PROCESSES:
+            self.kill(f"started more than {MAX_PROCESSES} processes")
+        if disk > MAX_FILES:
+            self.kill(f"wrote more than {MAX_FILES / 2**30:g} GiB")
+        self.next_look = time.monotonic() + max(0.25, 10 * (time.monotonic() - start))
+
+    def kill(self, why: str) -> None:
+        self.stop()
+        raise StoppedError(why)
+
+    def stop(self) -> None:
+        """End the kernel and whatever it has started."""
+        if hasattr(self, "km"):
+            with suppress(psutil.NoSuchProcess):
+                for process in psutil.Process(self.km.provisioner.pid).children(recursive=True):
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+            super().stop()
+
+
+class Notebook(IPyNbFile):
+    """A notebook all of whose code cells run, whatever comments or tags for nbval they carry."""
+
+    runner: "Runner"
+
+    def setup(self) -> None:
+        self.runner.revive(self)
+
+    def collect(self) -> Iterator[IPyNbCell]:
+        for cell in super().collect():
+            cell.options.update(skip=False, check=False, check_exception=False)
+            yield cell
+
+    def teardown(self) -> None:
+        self.runner.ask_all(self)
+        self.kernel.stop()
+
+
+class Runner:
+    """The pytest plugin that runs the cells, notes what became of each, and asks the questions."""
+
+    def __init__(self, task: dict[str, Any], folder: Path) -> None:
+        self.task, self.result = task, folder / RESULT
+        self.notebook = nbformat.read(task["notebook"], as_version=4)
+        self.code = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+        self.end = time.monotonic() + task["seconds"]
+        self.displays: dict[str, list[NotebookNode]] = {}
+        self.ran: list[int] = []  # the cells that a new kernel has to run again
+        self.shown: dict[int, Shown] = {}
+        self.answers: dict[str, np.ndarray] = {}
+        self.asked = "\n\n".join([KERNEL_IMPORTS, *map(inspect.getsource, IN_KERNEL)])
+        self.revivals = 0
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_collect_file(
+        self, file_path: Path, parent: pytest.Collector
+    ) -> Iterator[list[pytest.Collector]]:
+        yield
+        notebook = Notebook.from_parent(parent, path=file_path)
+        notebook.runner = self
+        return [notebook]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self, item: IPyNbCell) -> Iterator[None]:
+        """One cell; if the kernel dies of an earlier one, this one is run again."""
+        left = self.end - time.monotonic()
+        if left <= 0:
+            raise StoppedError(f"not run: {self.task['seconds']:g} s were over")
+        item.config.option.nbval_cell_timeout = min(left, self.task["cell_seconds"])
+        try:
+            self.revive(item.parent)
+            try:
+                yield
+                self._look_at(item)
+            except DiedError:
+                if not self.revive(item.parent):
+                    raise
+                item.runtest()
+                self._look_at(item)
+            self.ran.append(item.cell_num)
+        except StoppedError as error:
+            self._note(item, str(error))
+        except Exception as error:
+            self.ran.append(item.cell_num)
+            self._note(item, self._explain(item, error))
+        finally:
+            self.shown[item.cell_num] = item.parent.kernel.shown
+            item.parent.timed_out = False  # it says nothing about the next cell
+
+    def _note(self, item: IPyNbCell, problem: str) -> None:
+        self.code[item.cell_num].metadata["problem"] = problem
+
+    def _explain(self, item: IPyNbCell, error: Exception) -> str:
+        reply = item.parent.kernel.reply
+        if item.parent.kernel.shown.is_too_much():
+            item.parent.kernel.stop()  # what filled it would make the later cells fail as well
+            self.ran.remove(item.cell_num)
+            return f"showed more than {MAX_OUTPUT >> 20} MiB"
+        if item.parent.timed_out:
+            self.ran.remove(item.cell_num)
+            return f"ran longer than {item.config.option.nbval_cell_timeout:g} s"
+        if reply.get("ename"):
+            if "MemoryError" in reply["ename"] or "allocate memory" in reply["evalue"]:
+                item.parent.kernel.stop()
+                self.ran.remove(item.cell_num)
+            return f"{reply['ename']}: {reply['evalue']}".rstrip(": ")
+        return f"{type(error).__name__}: {error}"
+
+    def _look_at(self, item: IPyNbCell) -> None:
+        """Whether a cell did what nbval does not look at: fail silently, or end the kernel."""
+        kernel = item.parent.kernel
+        reply, shown = kernel.reply, kernel.shown
+        try:
+            kernel.run("", 10)
+        except Empty:
+            raise DiedError("the kernel hung after this cell") from None
+        finally:
+            kernel.reply, kernel.shown = reply, shown
+        if reply.get("status") != "ok" or item.parent.timed_out or shown.is_too_much():
+            raise ValueError("the cell failed")
+
+    def revive(self, notebook: Notebook) -> bool:
+        """Start a kernel if there is none; whether it showed that an earlier cell ends kernels."""
+        found = False
+        while not (notebook.kernel and notebook.kernel.is_alive()):
+            if self.revivals > MAX_REVIVALS:
+                raise StoppedError("not run: the kernel had died too often")
+            self.revivals += 1
+            if notebook.kernel:
+                notebook.kernel.stop()
+            notebook.kernel = Kernel(self.task, self.displays)
+            for number in list(self.ran):
+                try:
+                    notebook.kernel.run(self.code[number].source, self.task["cell_seconds"])
+                    time.sleep(SETTLE)
+                    notebook.kernel.run("", 10)
+                except (StoppedError, Empty) as error:
+                    self.ran.remove(number)
+                    self.code[number].metadata["problem"] = str(error) or "hung when run again"
+                    found = True
+                    notebook.kernel.stop()
+                    break
+        return found
+
+    def ask_all(self, notebook: Notebook) -> None:
+        """Ask every question, and keep what is known after each of them."""
+        self._write_notebook()
+        end = time.monotonic() + ASKING
+        for number, question in enumerate(self.task["questions"]):
+            left = min(end - time.monotonic(), self.task["cell_seconds"])
+            try:
+                if left <= 0:
+                    raise StoppedError("not asked: the time was over")
+                self._ask(notebook, number, question, left)
+            except (StoppedError, Empty, OSError, ValueError) as error:
+                why = "the answer took too long" if isinstance(error, Empty) else str(error)
+                self.answers[f"{number}/error/"] = np.array(why or "no answer came back")
+            self._write(ANSWERS, self._packed())
+
+    def _ask(
+        self, notebook: Notebook, number: int, question: dict[str, str], seconds: float
+    ) -> None:
+        self.revive(notebook)
+        file = self.result / f"{number}.npz"
+        arguments = f"{question['program']!r}, {question['inputs']!r}, globals(), {str(file)!r}"
+        # In names of its own: the notebook's may hide builtins, and must not change.
+        builtins = "__import__('builtins')"
+        arguments = arguments.replace("globals()", f"{builtins}.globals()")
+        scope = f"(lambda scope: [{builtins}.exec({self.asked!r}, scope), "
+        scope += f"scope['respond']({arguments})])({{'__name__': 'asked'}})"
+        try:
+            notebook.kernel.run(f"{scope};", seconds)
+        except Empty:
+            notebook.kernel.interrupt()
+            with suppress(Empty):
+                notebook.kernel.run("", PATIENCE)
+        if not file.is_file():
+            raise Empty
+        with np.load(file, allow_pickle=False) as arrays:
+            self.answers |= {f"{number}/{name}": arrays[name] for name in arrays}
+        file.unlink()
+
+    def _packed(self) -> bytes:
+        file = io.BytesIO()
+        np.savez_compressed(file, **self.answers)
+        return file.getvalue()
+
+    def _write_notebook(self) -> None:
+        room = MAX_REPORT
+        for number, cell in enumerate(self.code):
+            if number in self.shown:
+                cell.execution_count = number + 1
+                cell.outputs = self.shown[number].kept()
+                room -= len(str(cell.outputs))
+                cell.outputs = cell.outputs if room > 0 else []
+        self._write(EXECUTED, nbformat.writes(self.notebook).encode("utf-8", "backslashreplace"))
+
+    def _write(self, name: str, content: bytes) -> None:
+        """Write a file of the result, whole."""
+        (self.result / "unfinished").write_bytes(content)
+        (self.result / "unfinished").replace(self.result / name)
+
+
+def main(folder: Path) -> None:
+    task = json.loads((folder / TASK).read_text(encoding="utf-8"))
+    settings = folder / "pytest.ini"
+    settings.write_text("[pytest]\n")
+    options = ["--nbval-lax", "-p", "no:cacheprovider", "-p", "nbval.plugin", "--noconftest"]
+    options += ["-c", str(settings), "--rootdir", str(folder), "-q"]
+    sys.exit(pytest.main([*options, task["notebook"]], plugins=[Runner(task, folder)]))
+
+
+# What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns is
+# believed.
+
+
+class Names(dict):
+    """What a notebook has defined; a missing name is an error that says so."""
+
+    def __init__(self, user: dict[str, Any]) -> None:
+        super().__init__(user)
+        self.user = user
+
+    def __missing__(self, name: str) -> None:
+        raise NameError(f"the notebook defines no `{name}`")
+
+
+def answer_of(
+    ask: Callable[..., dict[str, Any]], names: dict[str, Any], inputs: dict[str, np.ndarray]
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Ask about what a notebook has defined: the numbers by name, and errors in their place.
+
+    `ask` returns numbers, tensors, lists, or functions without arguments that give such.
+    """
+    answer, errors = {}, {}
+
+    def keep(name: str, give: Callable[[], object]) -> object:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return give()
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            errors[name] = describe(error)
+
+    for name, value in (keep("", lambda: ask(Names(names), **inputs)) or {}).items():
+        array = keep(name, lambda value=value: as_array(value() if callable(value) else value))
+        if array is not None:
+            answer[name] = array
+    return answer, errors
+
+
+def as_array(value: object) -> np.ndarray:
+    """Numbers as an array, without torch's bookkeeping, which NumPy would refuse."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, list | tuple):
+            return [plain(one) for one in value]
+        return value.detach().cpu().numpy() if hasattr(value, "detach") else value
+
+    array = np.asarray(plain(value))
+    return array if array.dtype.kind in "biuf" else array.astype(float)
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line, with the line of the notebook that raised it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "the answer took too long"
+    text = f"{type(error).__name__}: {error}"
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if "ipykernel" in Path(frame.filename).parent.name:  # the files that stand for cells
+            line = frame.line or linecache.getline(frame.filename, frame.lineno).strip()
+            return f"{text} (in the line `{line}`)" if line else text
+    return text
+
+
+def respond(program: str, inputs: str, names: dict[str, Any], file: str) -> None:
+    """Answer a question into an `.npz` file: arrays `answer/NAME`, texts `error/NAME`."""
+    given = dict(np.load(io.BytesIO(base64.b64decode(inputs))))
+    scope = {"__name__": "question"}
+    exec(program, scope)
+    answer, errors = answer_of(scope["ask"], names, given)
+    arrays = {f"answer/{name}": array for name, array in answer.items()}
+    arrays |= {f"error/{name}": np.array(text[:1000]) for name, text in errors.items()}
+    with open(file + ".part", "wb") as opened:
+        np.savez(opened, **arrays)
+    os.replace(file + ".part", file)
+
+
+KERNEL_IMPORTS = """
+import base64, io, linecache, os, traceback, warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+import numpy as np
+"""
+IN_KERNEL = [Names, answer_of, as_array, describe, respond]
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
