@@ -2,6 +2,7 @@
 
 import codecs
 import csv
+import hashlib
 import io
 import json
 import re
@@ -14,10 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tools.files import write_whole
-from tools.grading.grade import Grade
 from tools.grading.handins import HandIn, shown
+from tools.grading.rubric import Grade
 
-NOT_TOUCHED = ("EX", "N/A")  # Canvas: excused; not assigned to this student
+NOT_TOUCHED = ("EX", "N/A")  # in Canvas: excused, not assigned to this student
 Overrides = Mapping[tuple[str, str], tuple[float, str]]  # submission, question: points, comment
 
 
@@ -30,7 +31,7 @@ class Cell(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """Where the grades go in a platform's table: the column, its maximum as written, the rows."""
+    """A platform's table: the column for the grades, the maximum as written, whose row is whose."""
 
     column: int
     maximum: str
@@ -43,12 +44,12 @@ def fill_gradebook(
     """Fill in the grades, in the platform's scale; no other byte changes.
 
     Args:
-        content: Canvas' export or Moodle's worksheet.
+        content: Canvas' export, or Moodle's worksheet in any language.
         graded: every row of the class.
         assignment: its title in Canvas, or a part of it.
 
     Returns:
-        The filled table; what a teacher should know: the column, who has no row in it.
+        The filled table; what a teacher should know: the column, and who has no row in it.
 
     Raises:
         ValueError: if it is neither of the two tables, or the column is not clear.
@@ -65,8 +66,8 @@ def fill_gradebook(
         elif (cell := rows[0][sheet.column]).value in NOT_TOUCHED:
             kept.append(f"{hand_in.name} ({cell.value})")
         else:
-            value, quoted = _scaled(grade, sheet.maximum), text[cell.start : cell.start + 1] == '"'
-            edits.append((cell, f'"{value}"' if quoted or delimiter in value else value))
+            value, is_quoted = _scaled(grade, sheet.maximum), text[cell.start : cell.end][:1] == '"'
+            edits.append((cell, f'"{value}"' if is_quoted or delimiter in value else value))
     for cell, value in sorted(edits, reverse=True, key=lambda edit: edit[0].start):
         text = text[: cell.start] + value + text[cell.end :]
     title = f"{shown(cells[0][sheet.column].value)}, of {sheet.maximum or 'no known maximum'}"
@@ -77,7 +78,7 @@ def fill_gradebook(
 
 
 def _decode(content: bytes) -> tuple[str, str]:
-    """The text, byte order mark included, and an encoding that gives back the same bytes."""
+    """The text, byte order mark included, and an encoding that gives the same bytes back."""
     for mark, encoding in ((codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be")):
         if content.startswith(mark):
             return content.decode(encoding), encoding
@@ -88,9 +89,9 @@ def _decode(content: bytes) -> tuple[str, str]:
 
 def _cells(text: str, delimiter: str) -> list[list[Cell]]:
     """The rows of a CSV, as the module `csv` reads them, and where each cell stands."""
-    quoted, end = r'"([^"]*(?:""[^"]*)*)"', rf"([^{delimiter}\r\n]*)({delimiter}|\r\n|\r|\n|\Z)"
+    quoted, rest = r'"([^"]*(?:""[^"]*)*)"', rf"([^{delimiter}\r\n]*)({delimiter}|\r\n|\r|\n|\Z)"
     rows = [[]]
-    for match in re.compile(f"(?:{quoted})?{end}").finditer(text, text.startswith("\ufeff")):
+    for match in re.compile(f"(?:{quoted})?{rest}").finditer(text, text.startswith("\ufeff")):
         value = (match[1] or "").replace('""', '"') + match[2]
         rows[-1].append(Cell(value, match.start(), match.start(3)))
         if match[3] != delimiter:
@@ -104,50 +105,50 @@ def _canvas(cells: list[list[Cell]], assignment: str) -> Sheet | None:
     heading = [cell.value for cell in cells[0]]
     if not {"ID", "Section"} <= {*heading}:
         return None
-    people = [row for row in cells[1:] if len(row) == len(heading)]
-    [possible] = [row for row in people if row[0].value.strip() == "Points Possible"][:1] or [None]
-    students = [row for row in people if row is not possible and row[heading.index("ID")].value]
+    rows = [row for row in cells[1:] if len(row) == len(heading)]
+    possible = next((row for row in rows if row[0].value.strip() == "Points Possible"), None)
+    rows = [row for row in rows if row is not possible and row[heading.index("ID")].value]
     columns = [
         n
         for n in range(heading.index("Section") + 1, len(heading))
         if re.fullmatch(r".*\(\d+\)", heading[n], re.S)
-        and (not possible or possible[n].value != "(read only)")
+        and not (possible and "(" in possible[n].value)  # "(read only)", in any language
     ]
     choices = (
         [n for n in columns if _plain(assignment) in _plain(heading[n])],
         columns,
-        [n for n in columns if not any(row[n].value for row in students)],
+        [n for n in columns if not any(row[n].value for row in rows)],
     )
     column = next((found[0] for found in choices if len(found) == 1), None)
     if column is None:
-        titles = ", ".join(shown(heading[n]) for n in columns)
-        raise ValueError(f"which assignment of the gradebook? Name one with --column: {titles}.")
+        titles = "; ".join(shown(heading[n]) for n in columns)
+        raise ValueError(f"which column of the gradebook? Name one with --column: {titles}")
     maximum = possible[column].value if possible else ""
-    return Sheet(column, maximum, _by_student("Canvas", students, heading.index("ID"), column))
+    return Sheet(column, maximum, _by_student("Canvas", rows, heading.index("ID"), column))
 
 
 def _moodle(cells: list[list[Cell]]) -> Sheet:
     """Headings are in any language: the grade stands left of its maximum, the same in each row."""
     width = len(cells[0])
-    students = [row for row in cells[1:] if len(row) == width and re.search(r"\d$", row[0].value)]
+    rows = [row for row in cells[1:] if len(row) == width and re.search(r"\d$", row[0].value)]
     for column in range(width - 2, 1, -1):
-        maximum = {row[column + 1].value for row in students}
-        grades = [row[column].value for row in students if row[column].value not in ("", "-")]
+        maximum = {row[column + 1].value for row in rows}
+        grades = {row[column].value for row in rows} - {"", "-"}
         if len(maximum) == 1 and all(map(_number, maximum)) and None not in map(_number, grades):
-            return Sheet(column, *maximum, _by_student("Moodle", students, 0, column))
+            return Sheet(column, *maximum, _by_student("Moodle", rows, 0, column))
     raise ValueError(
-        "the gradebook is neither Canvas' export nor Moodle's worksheet for an assignment "
-        "with points."
+        "the gradebook is neither Canvas' export nor Moodle's worksheet of an assignment that is "
+        "graded in points."
     )
 
 
 def _by_student(
     platform: str, rows: list[list[Cell]], place: int, column: int
 ) -> dict[tuple[str, str], list[list[Cell]]]:
-    """Rows by the platform's number; by what else tells who it is, for hand-ins from Gradescope."""
+    """Rows by the platform's number; for hand-ins from Gradescope, by all that names somebody."""
     found = defaultdict(list)
     for row in rows:
-        found[platform, re.sub(r".*\D(?=\d+$)", "", row[place].value)].append(row)
+        found[platform, re.sub(r"^.*\D(?=\d+$)", "", row[place].value)].append(row)
         for value in {cell.value for cell in row[:column] if cell.value}:
             found["Gradescope", value].append(row)
     return found
@@ -164,23 +165,23 @@ def _number(text: str) -> float | None:
 
 
 def _scaled(grade: Grade, maximum: str) -> str:
-    """The total as the platform writes numbers; unscaled where no maximum is known."""
-    share = (_number(maximum) or grade.out_of) / grade.out_of
-    value = f"{grade.total * share:.2f}"
+    """The total as the platform writes numbers; as it is where no maximum is known."""
+    value = f"{grade.total * (_number(maximum) or grade.out_of) / grade.out_of:.2f}"
     if not re.search(r"[.,]\d", maximum):
         value = value.rstrip("0").rstrip(".")
     return value.replace(".", ",") if "," in maximum else value
 
 
-def write_feedback_zip(file: Path, feedback: Iterable[tuple[HandIn, str]]) -> None:
-    """Write the texts for students as Moodle takes feedback files: named as its hand-ins are."""
+def feedback_zip(feedback: Iterable[tuple[HandIn, str]]) -> bytes:
+    """Texts for students as Moodle takes them back: in folders named as those it gave out."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as opened:
         for hand_in, text in feedback:
-            person = re.sub(r"[_/\\]", " ", hand_in.person)  # "_" separates the fields
+            person = hand_in.name.removesuffix(f" {hand_in.student}")
+            person = re.sub(r"[_/\\]", " ", person)  # Moodle splits at "_"
             folder = f"{person}_{hand_in.student}_assignsubmission_file"
             opened.writestr(f"{folder}/feedback.txt", text)
-    write_whole(file, content.getvalue())
+    return content.getvalue()
 
 
 def gradescope_results(grade: Grade) -> str:
@@ -189,9 +190,9 @@ def gradescope_results(grade: Grade) -> str:
         {
             "name": question,
             "score": points,
-            "max_score": grade.out_of / len(grade.points),
-            "status": "failed" if question in grade.problems else "passed",
-            "output": grade.problems.get(question, ""),
+            "max_score": 1,
+            "status": "passed" if points == 1 else "failed",
+            "output": "\n".join(filter(None, grade.problems.get(question, [])[:2])),
             "visibility": "visible",
         }
         for question, points in grade.points.items()
@@ -201,53 +202,67 @@ def gradescope_results(grade: Grade) -> str:
 
 
 def read_overrides(file: Path) -> Overrides:
-    """The teacher's word, from a CSV with submission, question, points, comment; or nothing.
+    """The teacher's word, a CSV with submission, question, points and comment; nothing if missing.
 
     Raises:
         ValueError: if a line of it cannot be understood.
     """
-    if not file.exists():
-        return {}
-    text = _decode(file.read_bytes())[0].removeprefix("\ufeff")
-    lines = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in text.split("\n")[0] else ",")
-    found = {}
+    text = _decode(file.read_bytes())[0].removeprefix("\ufeff") if file.exists() else ""
+    delimiter = ";" if ";" in text.partition("\n")[0] else ","  # as spreadsheets write it
+    found, lines = {}, csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
     for line in lines:
+        name, question = line.get("submission"), line.get("question")
         points = _number(line.get("points") or "")
-        if not (line.get("submission") and line.get("question")) or points is None or points < 0:
+        if not (name and question) or points is None or not 0 <= points <= 1:
             raise ValueError(
-                f"{file}, line {lines.line_num}: needs submission, question, points and comment."
+                f"{file}, line {lines.line_num}: it needs a submission, a question, and points "
+                "from 0 to 1."
             )
-        # A spreadsheet's guard against formulas, as in the table of grades.
-        name = re.sub(r"^'(?=\s*[=+@-])", "", line["submission"])
-        found[name, line["question"]] = points, line.get("comment") or ""
+        name = re.sub(r"^'(?=\s*[=+@-])", "", name)  # the guard against formulas in grades.csv
+        found[name, question] = points, line.get("comment") or ""
     return found
 
 
 def override(grade: Grade, overrides: Overrides) -> Grade:
-    """The grade with the teacher's points and comments in it."""
-    points, problems, said = {**grade.points}, {**grade.problems}, []
-    for question, earned in grade.points.items():
+    """The grade with the teacher's points, and comments, in place of those counted."""
+    points, problems, by_hand = {**grade.points}, {**grade.problems}, {}
+    for question in points:
         if (grade.submission, question) in overrides:
-            number, comment = overrides[grade.submission, question]
-            points[question] = int(number) if number == int(number) else number
-            problems.pop(question, None)
-            if number <= earned:
-                problems[question] = comment
-            said.append(f"{question}: {points[question]} by hand" + (comment and f" ({comment})"))
-    reason = "; ".join([*said, *filter(None, [grade.reason])])
-    return replace(grade, points=points, problems=problems, reason=reason)
+            earned, comment = overrides[grade.submission, question]
+            points[question] = int(earned) if earned in (0, 1) else earned
+            by_hand[question] = ": ".join(filter(None, [f"{earned:g} by hand", comment]))
+            problem = problems.pop(question, ["", "", ""])
+            if earned < 1:
+                problems[question] = [by_hand[question], *problem[1:]]
+    return replace(grade, points=points, problems=problems, by_hand=by_hand)
 
 
-def write_changes(out: Path, grades: Iterable[Grade], files: Mapping[str, str], words: Overrides) -> None:
-    """Write `changes.csv`: whose points moved since the last run, and why."""
-    kept, rows = out / ".last.json", []
-    before = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
-    now = {
-        grade.submission: {
-            "points": grade.points,
-            "file": files.get(grade.submission, ""),
-            "words": {q: words[grade.submission, q] for q in grade.points if (grade.submission, q) in words},
-        }
-        for grade in grades
-    }
-    now = json.loads(json.dumps(now))
+def write_changes(out: Path, graded: Iterable[tuple[HandIn, Grade]]) -> int:
+    """Write `changes.csv`, whose points moved since the last run and why; return how many did."""
+    kept, table, moved = out / ".last.json", io.StringIO(), set()
+    last = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["submission", "question", "before", "now", "why"])
+    for hand_in, grade in sorted(graded, key=lambda pair: pair[1].submission):
+        digest = hashlib.sha256(hand_in.file.read_bytes()).hexdigest() if hand_in.file else ""
+        now = [digest or hand_in.problem, grade.points, grade.by_hand]
+        file, points, by_hand = last.get(grade.submission, now)
+        last[grade.submission] = now
+        for question, before in points.items():
+            if before != (after := grade.points.get(question)):
+                why = "the file changed" if file != now[0] else "the grader changed"
+                if by_hand.get(question) != (word := grade.by_hand.get(question)):
+                    why = word or "no longer by hand"
+                writer.writerow([grade.submission, question, before, after, why])
+                moved.add(grade.submission)
+    write_whole(out / "changes.csv", table.getvalue())
+    write_whole(kept, json.dumps(last))
+    return len(moved)
+
+
+def write_sources(folder: Path, sources: Mapping[str, str], starter: str) -> None:
+    """Write each submission's code as `submissions/NAME.py`, the starter's as `starter.py`."""
+    write_whole(folder / "starter.py", starter)
+    for number, (name, source) in enumerate(sources.items(), start=1):
+        stem = re.sub(r"\W+", "-", name.removesuffix(".ipynb"))[:60]
+        write_whole(folder / "submissions" / f"{stem}-{number}.py", source)
