@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tools.grading.rubric import Step
+from tools.grading.rubric import Question
 
 NOTEBOOK = Path(__file__).with_suffix(".ipynb")
 
@@ -12,7 +12,7 @@ def draw_two(random):
 
 
 def ask_add(names, a, b):
-    return {f"add({a:.3f}, {b:.3f})": names["add"](float(a), float(b))}
+    return {"add(a, b)": names["add"](float(a), float(b))}
 
 
 def draw_many(random):
@@ -27,8 +27,7 @@ def ask_total(names):
     return {"total": names["total"]}
 
 
-STEPS = [
-    Step("Add", 1, "`add(a, b)` is the sum of two numbers.", ask_add, draw_two),
-    Step("Double", 2, "`double(x)` is a number twice.", ask_double, draw_many),
-    Step("Total", 3, "`total` is the sum of the digits.", ask_total),
-]
+ADD = Question(1, "Add", "`add(a, b)` is the sum of two numbers.", ask_add, draw_two)
+DOUBLE = Question(2, "Double", "`double(x)` is a number twice.", ask_double, draw_many)
+TOTAL = Question(3, "Total", "`total` is the sum of the digits.", ask_total)
+QUESTIONS = [ADD, DOUBLE, TOTAL]

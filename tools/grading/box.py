@@ -111,15 +111,17 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
         command += ["--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
         for path in SYSTEM:
             command += ["--ro-bind-try", path, path]
-        for path in sorted(str(path) for path in hidden):
-            command += ["--tmpfs", path]
         for path in ("/tmp", "/dev/shm"):
             command += ["--perms", "1777", "--size", str(PRIVATE), "--tmpfs", path]
+        shown = [Path(path) for path in (*SYSTEM, *needed)]
+        covered = [str(path) for path in sorted(hidden) if any(map(path.is_relative_to, shown))]
+        for path in covered:
+            command += ["--tmpfs", path]
         for path in needed + ["/run/systemd/resolve"] * network:
             command += ["--ro-bind-try", path, path]
         command += ["--bind", str(folder), str(folder)]
         # What is written there would be memory of nobody's; and root may write to the last three.
-        for path in ("/", "/dev", *map(str, hidden)):
+        for path in ("/", "/dev", *covered):
             command += ["--remount-ro", path]
         for path in filter(os.path.exists, ("/proc/sys", "/proc/sysrq-trigger", "/proc/irq")):
             command += ["--ro-bind", path, path]
@@ -148,7 +150,7 @@ def data_folder(named: str) -> Path:
 
 
 def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
-    """Run `inside.py` in `folder`, which holds its task; return why it was killed, or nothing."""
+    """Run `inside.py` in `folder`, which holds its task; return why it ended early, or nothing."""
     shutil.copyfile(inside.__file__, folder / "inside.py")
     (folder / inside.RESULT).mkdir()
     # Files of at most 1 GiB; no core dumps; asking for too much memory is a MemoryError.
@@ -166,10 +168,11 @@ def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
         start_new_session=True,
     )
     try:
-        return _watch(process, folder, limits)
+        why = _watch(process, folder, limits)
     finally:
         kill_tree(process.pid)
         process.wait()
+    return why or ("" if process.returncode in (0, 1) else f"ended with {process.returncode}")
 
 
 def _environment(folder: Path, threads: int) -> dict[str, str]:

@@ -217,19 +217,22 @@ def grade_notebook(
     inputs = draw_all(rubric.questions, int(digest[:12], 16))
     prepare(notebook, rubric, inputs, folder, job.limits)
     end = box.run(folder, job.limits, job.hidden)
+    replies, model = {}, vars(load_definitions(rubric.notebook))
+    results = [box.read_result(folder, name) for name in (inside.EXECUTED, inside.ANSWERS)]
     try:
-        executed = read_notebook(box.read_result(folder, inside.EXECUTED))
+        executed = read_notebook(results[0]) if results[0] else notebook
+        replies = replies_of(rubric, inputs, results[1], model) if results[1] else {}
     except ReadError:
         executed = notebook
-    replies, model = {}, vars(load_definitions(rubric.notebook))
-    try:
-        answers = box.read_result(folder, inside.ANSWERS)
-        replies = replies_of(rubric, inputs, answers, model)
     except AnswerError as error:
         end = end or str(error)
-    grade = judge(name, rubric, replies, end or "no answer came back", partial(cpu_limit, JUDGE))
-    grade.digest = digest
+    end = end or "no answer came back" * (not replies)
+    grade = judge(name, rubric, replies, end, partial(cpu_limit, JUDGE))
     grade.add_reason(first_problem(executed) or end)
+    if any(results):
+        grade.digest = digest
+    else:  # a fault of the grader's, perhaps: it is graded again next time
+        grade.look = f"nothing came back from its box ({end})"
     if notebook.metadata.get("orig_nbformat") == 3:
         grade.add_reason("was in notebook format 3 (converted)")
     return grade, executed

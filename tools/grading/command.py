@@ -173,3 +173,7 @@ def _summary(grades: Sequence[Grade]) -> str:
     lines.append(f"how many: {spread}")
     lines += [f"look at {one_line(g.submission)}: {g.look}" for g in grades if g.look]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -375,7 +375,8 @@ class Runner:
             with suppress(Empty):
                 notebook.kernel.run("", PATIENCE)
         if not file.is_file():
-            raise Empty
+            reply = notebook.kernel.reply
+            raise StoppedError(f"{reply.get('ename', 'took too long')}: {reply.get('evalue')}")
         with np.load(file, allow_pickle=False) as arrays:
             self.answers |= {f"{number}/{name}": arrays[name] for name in arrays}
         file.unlink()

@@ -231,9 +231,10 @@ class Watched:
         self.given: dict[str, Any] = {}
 
     def note(self, layer: "torch.nn.Module", name: str) -> None:
-        layer.register_forward_pre_hook(
-            lambda layer, inputs: self.given.setdefault(name, inputs[0].detach().clone()) and None
-        )
+        def hook(layer, inputs):  # noqa: ANN001, ANN202
+            self.given.setdefault(name, inputs[0].detach().clone())
+
+        layer.register_forward_pre_hook(hook)
 
     def instead(self, name: str, output: "torch.Tensor") -> "torch.nn.Module":
         import torch

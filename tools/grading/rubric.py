@@ -301,7 +301,8 @@ def write_task(
 
 def _program(question: Question) -> str:
     parts = [inspect.getsource(part) for part in (*question.helpers, question.ask)]
-    return "\n\n".join([*parts, f"ask = {question.ask.__name__}\n"])
+    head = "from typing import Any\nimport numpy as np"
+    return "\n\n".join([head, *parts, f"ask = {question.ask.__name__}\n"])
 
 
 def _packed(inputs: Arrays) -> str:
