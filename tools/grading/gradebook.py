@@ -11,11 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from tools.files import write_whole
 from tools.grading.handins import HandIn, shown
+from tools.grading.results import feedback, file_for, write_feedback, write_tables
 from tools.grading.rubric import Grade
 
 NOT_TOUCHED = ("EX", "N/A")  # in Canvas: excused, not assigned to this student
@@ -36,6 +38,26 @@ class Sheet(NamedTuple):
     column: int
     maximum: str
     rows: dict[tuple[str, str], list[list[Cell]]]  # by platform and student
+
+
+def hand_back(
+    out: Path, graded: Iterable[tuple[HandIn, Grade]], overrides: Overrides, due: datetime | None
+) -> list[tuple[HandIn, Grade]]:
+    """Write all that a class gets into `out`; return the grades with the teacher's word in them."""
+    graded = [
+        (hand_in, replace(grade, student=hand_in.student, late=hand_in.is_late(due)))
+        for hand_in, grade in ((one, override(grade, overrides)) for one, grade in graded)
+    ]
+    for _, grade in graded:
+        with suppress(OSError):  # the name of a folder; the table says so, or will
+            write_feedback(file_for(out / "feedback", grade.submission, ".txt"), grade)
+            file = file_for(out / "gradescope", grade.submission, "/results.json")
+            write_whole(file, gradescope_results(grade))
+    if moodle := [(one, feedback(grade)) for one, grade in graded if one.platform == "Moodle"]:
+        write_whole(out / "feedback.zip", feedback_zip(moodle))
+    write_tables(out, [grade for _, grade in graded])
+    write_changes(out, graded)
+    return graded
 
 
 def fill_gradebook(
@@ -237,9 +259,9 @@ def override(grade: Grade, overrides: Overrides) -> Grade:
     return replace(grade, points=points, problems=problems, by_hand=by_hand)
 
 
-def write_changes(out: Path, graded: Iterable[tuple[HandIn, Grade]]) -> int:
-    """Write `changes.csv`, whose points moved since the last run and why; return how many did."""
-    kept, table, moved = out / ".last.json", io.StringIO(), set()
+def write_changes(out: Path, graded: Iterable[tuple[HandIn, Grade]]) -> None:
+    """Write `changes.csv`: whose points moved since the last run, and why."""
+    kept, table = out / ".last.json", io.StringIO()
     last = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["submission", "question", "before", "now", "why"])
@@ -254,10 +276,8 @@ def write_changes(out: Path, graded: Iterable[tuple[HandIn, Grade]]) -> int:
                 if by_hand.get(question) != (word := grade.by_hand.get(question)):
                     why = word or "no longer by hand"
                 writer.writerow([grade.submission, question, before, after, why])
-                moved.add(grade.submission)
     write_whole(out / "changes.csv", table.getvalue())
     write_whole(kept, json.dumps(last))
-    return len(moved)
 
 
 def write_sources(folder: Path, sources: Mapping[str, str], starter: str) -> None:

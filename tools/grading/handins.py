@@ -51,7 +51,9 @@ class HandIn:
     def is_late(self, due: datetime | None) -> bool | None:
         """Whether the platform or its time says that it came late; None if neither tells."""
         if due and self.submitted and not self.late:
-            return self.submitted > due
+            return (
+                self.submitted.replace(second=0, microsecond=0) > due
+            )  # the last minute is in time
         return self.late
 
 
