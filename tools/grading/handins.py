@@ -165,6 +165,8 @@ class _Walk:
                     problem = "its name leads out of the zip"
                 elif often[member.filename] > 1:
                     problem = "the zip holds several files of this name"
+                elif member.flag_bits & 1:
+                    problem = "it is encrypted"
                 where = (*parts, *inner), (*times, *_time(datetime, *member.date_time))
                 fetch = partial(self._unpack, opened, member, depth)
                 self._take(*where, member.file_size, member.external_attr >> 16, fetch, problem)
@@ -206,9 +208,10 @@ class _Walk:
         return None
 
     def _unpack(self, opened: zipfile.ZipFile, member: zipfile.ZipInfo, depth: int) -> Path:
-        self._left -= member.file_size if depth else 0  # more than this is never read
-        if self._left < 0:
-            raise ValueError("its zip holds too much")
+        if depth:
+            self._left -= member.file_size  # more than this is never read
+            if self._left < 0:
+                raise ValueError("its zip holds too much")
         file = next(self._names)
         with opened.open(member) as source, file.open("xb") as target:
             shutil.copyfileobj(source, target)
