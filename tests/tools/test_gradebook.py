@@ -289,7 +289,7 @@ def test_a_changed_point_and_its_comment_stand_everywhere(tmp_path, words):
 
 def test_a_spreadsheets_way_to_write_it(words):
     head = "submission;question;points;comment"
-    assert words("'=1+1;0 Question;0,5;", head=head) == {("=1+1", "0 Question"): (0.5, "")}
+    assert words(";;;", "'=1+1;0 Question;0,5;", head=head) == {("=1+1", "0 Question"): (0.5, "")}
 
 
 @pytest.mark.parametrize("line", ["a,b,two,", "a,b,,", "a,,1,", "a,b,1.5,", "a,b,-1,", "a,b,nan,"])
@@ -317,11 +317,17 @@ def test_changes_say_whose_points_moved_and_why(tmp_path):
 
 
 def test_sources_lie_as_compare50_takes_them(tmp_path):
-    write_sources(tmp_path, {"Li 12": "x = 1\n", "../a b": "", "../a-b": ""}, "starter\n")
-    assert (tmp_path / "starter.py").read_text() == "starter\n"
-    names = sorted(file.name for file in (tmp_path / "submissions").iterdir())
-    assert names == ["-a-b-2.py", "-a-b-3.py", "Li-12-1.py"]
-    assert (tmp_path / "submissions" / "Li-12-1.py").read_text() == "x = 1\n"
+    notebook, broken = tmp_path / "a", tmp_path / "b"
+    nbformat.write(small_notebook(), notebook)
+    broken.write_text("<html>")
+    names = ("Li 12", notebook), ("../a b", notebook), ("../a-b", notebook), ("c", broken)
+    hand_ins = [HandIn(name, file=file) for name, file in names]
+    [note] = write_sources(tmp_path / "out", hand_ins, small_notebook())
+    assert note.startswith("c: no source: The file is a web page")
+    files = sorted((tmp_path / "out" / "submissions").iterdir())
+    assert [file.name for file in files] == ["-a-b-2.py", "-a-b-3.py", "Li-12-1.py"]
+    assert {file.read_text() for file in files} == {(tmp_path / "out" / "starter.py").read_text()}
+    assert "def add(a, b):\n" in files[0].read_text()
 
 
 # The command

@@ -29,7 +29,6 @@ from tools.grading.gradebook import fill_gradebook, hand_back, read_overrides, w
 from tools.grading.handins import HandIn, collect
 from tools.grading.results import grade_file, merge
 from tools.grading.rubric import ASSIGNMENT, Grade, Rubric, load_rubric, one_line
-from tools.reader import ReadError, read_notebook
 from tools.starter import make_starter
 
 import nbformat
@@ -76,7 +75,7 @@ def _parse() -> argparse.Namespace:
     add("--out", type=Path, help="where the results go")
     add("--gradebook", type=Path, metavar="FILE.csv", help="of Canvas or Moodle: filled into --out")
     add("--column", help="the assignment's title in a gradebook that holds several")
-    add("--due", type=_moment, help="as in 2026-12-01T23:59, where the platform tells no lateness")
+    add("--due", type=datetime.fromisoformat, metavar="2026-12-01T23:59", help="in local time")
     add("--regrade", action="append", default=[], metavar="NAME", help="grade this one again")
     add("--sources", type=Path, metavar="DIR", help="write everybody's code, to compare it")
     add("-n", "--workers", type=int, default=available_cores(), help="default: one a core")
@@ -96,13 +95,6 @@ def _parse() -> argparse.Namespace:
     return arguments
 
 
-def _moment(text: str) -> datetime:
-    try:
-        return datetime.fromisoformat(text).astimezone().replace(tzinfo=None)
-    except ValueError:
-        raise argparse.ArgumentTypeError("it must be like 2026-12-01T23:59") from None
-
-
 def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     """Grade a class; return the exit status: 0 if every submission has its row."""
     source = arguments.submissions.resolve()
@@ -111,7 +103,8 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
         if not hand_ins:
             raise ValueError("\n".join([f"{source} holds no notebook to grade.", *notes]))
         if arguments.sources:
-            notes += _write_sources(arguments.sources, rubric, hand_ins)
+            starter = make_starter(nbformat.read(rubric.notebook, as_version=4))
+            notes += write_sources(arguments.sources, hand_ins, starter)
         if not arguments.out:
             print("\n".join(notes))
             return 0
@@ -130,7 +123,8 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
                 try:
                     _grade_all(Class(rubric, job), hand_ins, arguments.workers, graded)
                 finally:  # also of a class that was stopped
-                    graded = hand_back(out, graded, overrides, arguments.due)
+                    due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
+                    graded = hand_back(out, graded, overrides, due)
         except Timeout:
             raise ValueError(f"another run is writing into {out}.") from None
         notes += _fill(arguments, rubric, graded)
@@ -141,24 +135,6 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     if len(graded) < len(hand_ins):
         print("Start it again to grade the others.", file=sys.stderr)
     return int(len(graded) < len(hand_ins))
-
-
-def _write_sources(folder: Path, rubric: Rubric, hand_ins: list[HandIn]) -> list[str]:
-    """Write every submission's code; return what hindered it."""
-    starter = make_starter(nbformat.read(rubric.notebook, as_version=4))
-    sources, notes = {}, []
-    for hand_in in filter(lambda hand_in: hand_in.file, hand_ins):
-        try:
-            sources[hand_in.name] = _code(read_notebook(hand_in.file))
-        except ReadError as error:
-            notes.append(f"{hand_in.name}: no source: {error}")
-    write_sources(folder, sources, _code(starter))
-    return notes
-
-
-def _code(notebook: nbformat.NotebookNode) -> str:
-    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
-    return "\n\n".join(cells) + "\n"
 
 
 def _fill(

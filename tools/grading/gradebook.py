@@ -17,9 +17,13 @@ from typing import NamedTuple
 
 from tools.files import write_whole
 from tools.grading.handins import HandIn, shown
-from tools.grading.results import feedback, file_for, write_feedback, write_tables
+from tools.grading.results import feedback, file_for, inert, write_feedback, write_tables
 from tools.grading.rubric import Grade
+from tools.reader import ReadError, read_notebook
 
+from nbformat import NotebookNode
+
+Graded = Sequence[tuple[HandIn, Grade]]
 NOT_TOUCHED = ("EX", "N/A")  # in Canvas: excused, not assigned to this student
 Overrides = Mapping[tuple[str, str], tuple[float, str]]  # submission, question: points, comment
 
@@ -40,13 +44,11 @@ class Sheet(NamedTuple):
     rows: dict[tuple[str, str], list[list[Cell]]]  # by platform and student
 
 
-def hand_back(
-    out: Path, graded: Iterable[tuple[HandIn, Grade]], overrides: Overrides, due: datetime | None
-) -> list[tuple[HandIn, Grade]]:
+def hand_back(out: Path, graded: Graded, overrides: Overrides, due: datetime | None) -> Graded:
     """Write all that a class gets into `out`; return the grades with the teacher's word in them."""
     graded = [
-        (hand_in, replace(grade, student=hand_in.student, late=hand_in.is_late(due)))
-        for hand_in, grade in ((one, override(grade, overrides)) for one, grade in graded)
+        (one, replace(override(grade, overrides), student=one.student, late=one.is_late(due)))
+        for one, grade in graded
     ]
     for _, grade in graded:
         with suppress(OSError):  # the name of a folder; the table says so, or will
@@ -60,9 +62,7 @@ def hand_back(
     return graded
 
 
-def fill_gradebook(
-    content: bytes, graded: Sequence[tuple[HandIn, Grade]], assignment: str
-) -> tuple[bytes, list[str]]:
+def fill_gradebook(content: bytes, graded: Graded, assignment: str) -> tuple[bytes, list[str]]:
     """Fill in the grades, in the platform's scale; no other byte changes.
 
     Args:
@@ -232,7 +232,7 @@ def read_overrides(file: Path) -> Overrides:
     text = _decode(file.read_bytes())[0].removeprefix("\ufeff") if file.exists() else ""
     delimiter = ";" if ";" in text.partition("\n")[0] else ","  # as spreadsheets write it
     found, lines = {}, csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    for line in lines:
+    for line in filter(lambda line: any(line.values()), lines):
         name, question = line.get("submission"), line.get("question")
         points = _number(line.get("points") or "")
         if not (name and question) or points is None or not 0 <= points <= 1:
@@ -259,7 +259,7 @@ def override(grade: Grade, overrides: Overrides) -> Grade:
     return replace(grade, points=points, problems=problems, by_hand=by_hand)
 
 
-def write_changes(out: Path, graded: Iterable[tuple[HandIn, Grade]]) -> None:
+def write_changes(out: Path, graded: Graded) -> None:
     """Write `changes.csv`: whose points moved since the last run, and why."""
     kept, table = out / ".last.json", io.StringIO()
     last = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
@@ -275,14 +275,24 @@ def write_changes(out: Path, graded: Iterable[tuple[HandIn, Grade]]) -> None:
                 why = "the file changed" if file != now[0] else "the grader changed"
                 if by_hand.get(question) != (word := grade.by_hand.get(question)):
                     why = word or "no longer by hand"
-                writer.writerow([grade.submission, question, before, after, why])
+                writer.writerow([inert(grade.submission), question, before, after, why])
     write_whole(out / "changes.csv", table.getvalue())
     write_whole(kept, json.dumps(last))
 
 
-def write_sources(folder: Path, sources: Mapping[str, str], starter: str) -> None:
-    """Write each submission's code as `submissions/NAME.py`, the starter's as `starter.py`."""
-    write_whole(folder / "starter.py", starter)
-    for number, (name, source) in enumerate(sources.items(), start=1):
-        stem = re.sub(r"\W+", "-", name.removesuffix(".ipynb"))[:60]
-        write_whole(folder / "submissions" / f"{stem}-{number}.py", source)
+def write_sources(folder: Path, hand_ins: Iterable[HandIn], starter: NotebookNode) -> list[str]:
+    """Write all code, as `submissions/NAME.py` and `starter.py`; return what hindered it."""
+    notes = []
+    write_whole(folder / "starter.py", _code(starter))
+    for number, hand_in in enumerate((one for one in hand_ins if one.file), start=1):
+        stem = re.sub(r"\W+", "-", hand_in.name.removesuffix(".ipynb"))[:60]
+        try:
+            code = _code(read_notebook(hand_in.file))
+            write_whole(folder / "submissions" / f"{stem}-{number}.py", code)
+        except ReadError as error:
+            notes.append(f"{hand_in.name}: no source: {error}")
+    return notes
+
+
+def _code(notebook: NotebookNode) -> str:
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code") + "\n"

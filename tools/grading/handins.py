@@ -30,6 +30,7 @@ CANVAS = re.compile(
 )
 MOODLE = re.compile(r"(.*)_(\d+)_assignsubmission_[a-z]+(?:_.*)?")
 METADATA = "submission_metadata.yml"  # of Gradescope
+Parts, Times, Fetch = tuple[str, ...], tuple[datetime, ...], Callable[[], Path]
 ARCHIVES = (".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz")
 # What a file is: nothing, something to tell of, a hand-in that cannot be graded, a notebook.
 OTHER, TOLD, REFUSED, NOTEBOOK = range(4)
@@ -58,7 +59,7 @@ class HandIn:
 
 
 class Collected(NamedTuple):
-    """The rows of a class, by name, and what a teacher should know about the other files."""
+    """The rows of a class, by name; what a teacher should know about all other files."""
 
     hand_ins: list[HandIn]
     notes: list[str]
@@ -68,8 +69,8 @@ class _Found(NamedTuple):
     """A file of the class, and its times: those of the zips around it, and its own."""
 
     rank: int
-    parts: tuple[str, ...]
-    times: tuple[datetime, ...]
+    parts: Parts
+    times: Times
     file: Path | None
     problem: str
 
@@ -79,14 +80,10 @@ class _Found(NamedTuple):
 
 
 def collect(source: Path, into: Path) -> Collected:
-    """Find the hand-ins of a class; nothing outside `into` is written, and no link followed.
-
-    Args:
-        source: the folder or zip.
-        into: an empty folder for what must be unpacked.
+    """Find the hand-ins of a class. Only `into`, an empty folder, is written; no link is followed.
 
     Raises:
-        ValueError: if `source` is neither, or a broken zip.
+        ValueError: if `source` is neither a folder nor a whole zip.
     """
     walk = _Walk(into)
     try:
@@ -116,7 +113,7 @@ class _Walk:
 
     def __init__(self, into: Path) -> None:
         self.found: list[_Found] = []
-        self.metadata: list[tuple[tuple[str, ...], str]] = []
+        self.metadata: list[tuple[Parts, str]] = []
         self.skipped = 0
         self._names = (into / str(number) for number in count())
         self._left = MAX_ZIP
@@ -143,7 +140,7 @@ class _Walk:
                 where = path.relative_to(top).parts, _time(datetime.fromtimestamp, facts.st_mtime)
                 self._take(*where, facts.st_size, facts.st_mode, partial(Path, path))
 
-    def zip(self, archive: Path, parts: tuple[str, ...], times: tuple[datetime, ...]) -> None:
+    def zip(self, archive: Path, parts: Parts, times: Times) -> None:
         """Take the members of a zip, which itself lies at `parts`."""
         depth = sum(part.lower().endswith(".zip") for part in parts)
         if depth == 1:
@@ -172,13 +169,7 @@ class _Walk:
                 self._take(*where, member.file_size, member.external_attr >> 16, fetch, problem)
 
     def _take(
-        self,
-        parts: tuple[str, ...],
-        times: tuple[datetime, ...],
-        size: int,
-        mode: int,
-        fetch: Callable[[], Path],
-        problem: str = "",
+        self, parts: Parts, times: Times, size: int, mode: int, fetch: Fetch, problem: str = ""
     ) -> None:
         """Add a file, or what it holds; kinds and sizes are looked at before contents."""
         name, file = parts[-1].lower(), None
@@ -224,7 +215,7 @@ class _Walk:
         return hidden
 
 
-def _time(make: Callable[..., datetime], *facts: float | str) -> tuple[datetime, ...]:
+def _time(make: Callable[..., datetime], *facts: float | str) -> Times:
     with suppress(TypeError, ValueError, OverflowError, OSError):
         time = make(*facts).astimezone().replace(tzinfo=None)
         return (time,) if time.year > 1980 else ()  # a zip's zero
@@ -265,7 +256,7 @@ def _rows(walk: _Walk) -> Collected:
     return Collected(sorted(rows, key=lambda row: row.name), notes)
 
 
-def _owners(walk: _Walk) -> dict[tuple[str, ...], tuple[HandIn, int]]:
+def _owners(walk: _Walk) -> dict[Parts, tuple[HandIn, int]]:
     """Who handed in what lies at a path, from all names; and a number that grows with time."""
     siblings, owners = defaultdict(set), {}
     for parent, text in walk.metadata:
