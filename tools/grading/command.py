@@ -130,7 +130,8 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
         notes += _fill(arguments, rubric, graded)
     wanted = {(grade.submission, question) for _, grade in graded for question in grade.points}
     notes += [f"overrides.csv: there is no {': '.join(key)}" for key in overrides.keys() - wanted]
-    print("\n".join([_summary([grade for _, grade in graded]), *map(one_line, notes)]))
+    notes = [one_line(note, 100_000) for note in notes]  # many names, perhaps
+    print("\n".join([_summary([grade for _, grade in graded]), *notes]))
     print(f"{len(graded)} of {len(hand_ins)} submissions: {out / 'grades.csv'}", file=sys.stderr)
     if len(graded) < len(hand_ins):
         print("Start it again to grade the others.", file=sys.stderr)
