@@ -4,7 +4,7 @@ import base64
 import json
 from pathlib import Path
 
-from tools.grading.sandbox import find_level
+from tools.grading.box import find_level
 from tools.notebook import NOTEBOOK
 
 import nbformat
@@ -13,8 +13,8 @@ from nbformat.v4 import new_markdown_cell
 
 LEVEL = find_level(network=False)
 DOUBLE = "def double(x):\n    return add(x, x)"
-FULL = [1, 2, 3]
-WRONG_2 = [1, 0, 3]
+FULL = [1, 1, 1]
+WRONG_2 = [1, 0, 1]
 
 
 def instead_of_double(source):
@@ -90,9 +90,9 @@ SMALL = {
         WRONG_2,
         "code cell 4: NotImplementedError: write double",
     ),
-    "wrong in step 1": (changed(small_notebook(), "a + b", "b - a"), [0, 0, 3], "not the sum"),
+    "wrong in step 1": (changed(small_notebook(), "a + b", "b - a"), [0, 0, 1], "not the sum"),
     "wrong in step 2": (instead_of_double("double = float"), WRONG_2, "AssertionError"),
-    "wrong in step 3": (changed(small_notebook(), "10", "11"), [1, 2, 0], "not the total"),
+    "wrong in step 3": (changed(small_notebook(), "10", "11"), [1, 1, 0], "not the total"),
     **{f"hostile, {k}": (instead_of_double(source), WRONG_2, "") for k, source in HOSTILE.items()},
     "time-out that is caught": (
         instead_of_double(f"""

@@ -4,7 +4,6 @@ Families: transformed code, patched libraries and builtins, a patched kernel and
 values, answers that are nearly right, faked training, files, the report, a borrowed answer.
 """
 
-from tools.grading.sandbox import find_level
 from tools.starter import make_starter
 
 from made_up import real_answer, with_cell
@@ -25,6 +24,7 @@ from parts import (
     but,
     submission,
 )
+from tools.grading.sandbox import find_level
 
 LEVEL = find_level(network=False)
 

@@ -7,10 +7,10 @@ from contextlib import suppress
 from random import Random
 
 from tools.grading import probes
-from tools.grading.probes import AnswerError, read_answer
 
 import numpy as np
 import pytest
+from tools.grading.probes import AnswerError, read_answer
 
 NUM_ANSWERS = 1500
 
