@@ -100,6 +100,11 @@ def test_names_that_only_look_like_canvas_stay_rows_of_their_own(made):
     assert {row.platform for row in rows.values()} == {""}
 
 
+def test_a_group_in_canvas_hands_in_one_file_for_each_of_its_members(made):
+    rows = made.zip(("anna_1_50_x.ipynb", ""), ("bert_2_50_x.ipynb", ""))
+    assert [row.student for row in rows.values()] == ["1", "2"]
+
+
 @pytest.mark.parametrize("end", ["", "_"], ids=["since 4.1", "before 4.1"])
 def test_moodle_folders_tell_the_participant(made, end):
     rows = made.zip(

@@ -26,7 +26,7 @@ DOWNLOAD = timedelta(minutes=10)  # times that lie closer together are those of 
 
 CANVAS = re.compile(
     r"(?:(?P<person>(?!LATE_).*?)_)?(?:(?P<late>LATE)_)?(?P<student>\d+|anon_[^_]+)_"
-    r"(?:(?P<number>\d+)_.+|(?:text|link)\.html)"
+    r"(?:(?P<number>\d+)_(?P<file>.+)|(?:text|link)\.html)"
 )
 MOODLE = re.compile(r"(.*)_(\d+)_assignsubmission_[a-z]+(?:_.*)?")
 METADATA = "submission_metadata.yml"  # of Gradescope
@@ -266,9 +266,9 @@ def _owners(walk: _Walk) -> dict[Parts, tuple[HandIn, int]]:
             siblings[found.parts[:depth]].add(part)
     for parent, names in siblings.items():
         canvas = {name: match for name in names if (match := CANVAS.fullmatch(name))}
-        numbers = [match["number"] for match in canvas.values() if match["number"]]
+        files = {match.group("number", "file") for match in canvas.values() if match["number"]}
         # Canvas gives each file a number of its own; "homework_1_2_anna.ipynb" is not from there.
-        is_canvas = 2 * len(canvas) > len(names) and len({*numbers}) == len(numbers)
+        is_canvas = 2 * len(canvas) > len(names) and len(dict(files)) == len(files)
         for name in names:
             if match := MOODLE.fullmatch(name):
                 owner = HandIn(shown(f"{match[1]} {match[2]}"), "Moodle", match[2])
