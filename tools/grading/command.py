@@ -1,12 +1,15 @@
 """Grade a folder or zip of submissions.
 
     python -m tools.grading FOLDER --out DIR -n WORKERS
+    python -m tools.grading submissions.zip --out DIR --gradebook FILE.csv --due 2026-12-01T23:59
+    python -m tools.grading FOLDER --sources DIR
     python -m tools.grading FOLDER --out DIR --part 2/10
     python -m tools.grading --merge DIR DIR ... --out DIR
     python -m tools.grading --rubric
 
-Writes grades.csv, grades.xml (JUnit), reports/ and feedback/ into --out. Started again, it goes on
-where it was and grades again only what has changed.
+Writes grades.csv, grades.xml (JUnit), changes.csv, reports/, feedback/, feedback.zip (for Moodle)
+and gradescope/ into --out, and applies the overrides.csv there. Started again, it goes on where it
+was and grades again only what has changed.
 """
 
 import argparse
@@ -16,14 +19,19 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
+from tools.files import write_whole
 from tools.grading.box import LEVELS, REPOSITORY, Limits, control_group, find_level
 from tools.grading.classroom import Class, Job, available_cores, start_to_load
+from tools.grading.gradebook import fill_gradebook, hand_back, read_overrides, write_sources
 from tools.grading.handins import HandIn, collect
-from tools.grading.results import merge, write_tables
+from tools.grading.results import grade_file, merge
 from tools.grading.rubric import ASSIGNMENT, Grade, Rubric, load_rubric, one_line
+from tools.starter import make_starter
 
+import nbformat
 from filelock import FileLock, Timeout
 
 
@@ -33,7 +41,11 @@ def main() -> None:
         if arguments.submissions:
             start_to_load(arguments.assignment.resolve())  # while this process does so, too
         if arguments.merge:
-            print(_summary(merge(arguments.merge, arguments.out)))
+            graded = [(HandIn(g.submission), g) for g in merge(arguments.merge, arguments.out)]
+            overrides = read_overrides(arguments.out / "overrides.csv")
+            print(
+                _summary([grade for _, grade in hand_back(arguments.out, graded, overrides, None)])
+            )
             return
         rubric = load_rubric(arguments.assignment)
         if arguments.rubric:
@@ -61,6 +73,11 @@ def _parse() -> argparse.Namespace:
     add("--rubric", action="store_true", help="print the questions and their points")
     add = parser.add_argument
     add("--out", type=Path, help="where the results go")
+    add("--gradebook", type=Path, metavar="FILE.csv", help="of Canvas or Moodle: filled into --out")
+    add("--column", help="the assignment's title in a gradebook that holds several")
+    add("--due", type=datetime.fromisoformat, metavar="2026-12-01T23:59", help="in local time")
+    add("--regrade", action="append", default=[], metavar="NAME", help="grade this one again")
+    add("--sources", type=Path, metavar="DIR", help="write everybody's code, to compare it")
     add("-n", "--workers", type=int, default=available_cores(), help="default: one a core")
     add("--part", default="1/1", metavar="I/N", help="grade only every N-th, from the I-th on")
     add("--assignment", type=Path, default=ASSIGNMENT, help="the questions (Fashion-MNIST's)")
@@ -71,37 +88,79 @@ def _parse() -> argparse.Namespace:
     arguments = parser.parse_args()
     if arguments.workers < 1:
         parser.error(f"-n must be at least 1, not {arguments.workers}")
-    if not arguments.rubric and not arguments.out:
+    if not (arguments.rubric or arguments.out or arguments.sources):
         parser.error("--out is missing")
+    if arguments.gradebook and not (arguments.submissions and arguments.out):
+        parser.error("--gradebook needs the submissions and --out")
     return arguments
 
 
 def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     """Grade a class; return the exit status: 0 if every submission has its row."""
-    source, out = arguments.submissions.resolve(), arguments.out.resolve()
+    source = arguments.submissions.resolve()
     with tempfile.TemporaryDirectory() as unpacked:
         hand_ins, notes = collect(source, Path(unpacked))
-        hand_ins = _part(hand_ins, arguments.part)
-        out.mkdir(parents=True, exist_ok=True)
+        if not hand_ins:
+            raise ValueError("\n".join([f"{source} holds no notebook to grade.", *notes]))
+        if arguments.sources:
+            starter = make_starter(nbformat.read(rubric.notebook, as_version=4))
+            notes += write_sources(arguments.sources, hand_ins, starter)
+        if not arguments.out:
+            print("\n".join(notes))
+            return 0
+        out, hand_ins = arguments.out.resolve(), _part(hand_ins, arguments.part)
+        overrides = read_overrides(out / "overrides.csv")
+        _fill(arguments, rubric, [])  # tells at once what is wrong with the file
+        _forget(out, hand_ins, arguments.regrade)
         limits = _limits(arguments)
         hidden = tuple({source if source.is_dir() else source.parent, out, REPOSITORY})
         job = Job(arguments.assignment.resolve(), limits, hidden, out)
         print(f"{len(hand_ins)} submissions; {_walls(limits)}", file=sys.stderr)
-        grades: dict[str, Grade] = {}
+        graded: list[tuple[HandIn, Grade]] = []
         try:
+            out.mkdir(parents=True, exist_ok=True)
             with FileLock(out / ".lock", timeout=0):
                 try:
-                    _grade_all(Class(rubric, job), hand_ins, arguments.workers, grades)
+                    _grade_all(Class(rubric, job), hand_ins, arguments.workers, graded)
                 finally:  # also of a class that was stopped
-                    write_tables(out, grades.values())
+                    due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
+                    graded = hand_back(out, graded, overrides, due)
         except Timeout:
             raise ValueError(f"another run is writing into {out}.") from None
-    print("\n".join([_summary(list(grades.values())), *notes]))
-    print(f"{len(grades)} of {len(hand_ins)} submissions: {out / 'grades.csv'}", file=sys.stderr)
-    if len(grades) == len(hand_ins):
-        return 0
-    print("Start it again to grade the others.", file=sys.stderr)
-    return 1
+        notes += _fill(arguments, rubric, graded)
+    wanted = {(grade.submission, question) for _, grade in graded for question in grade.points}
+    notes += [f"overrides.csv: there is no {': '.join(key)}" for key in overrides.keys() - wanted]
+    notes = [one_line(note, 100_000) for note in notes]  # many names, perhaps
+    print("\n".join([_summary([grade for _, grade in graded]), *notes]))
+    print(f"{len(graded)} of {len(hand_ins)} submissions: {out / 'grades.csv'}", file=sys.stderr)
+    if len(graded) < len(hand_ins):
+        print("Start it again to grade the others.", file=sys.stderr)
+    return int(len(graded) < len(hand_ins))
+
+
+def _fill(
+    arguments: argparse.Namespace, rubric: Rubric, graded: list[tuple[HandIn, Grade]]
+) -> list[str]:
+    """Write the filled gradebook, if one is given and anything is graded; return its notes."""
+    if not (book := arguments.gradebook):
+        return []
+    target, column = arguments.out / book.name, arguments.column or rubric.notebook.stem
+    if target.resolve() == book.resolve() or target.name in ("grades.csv", "changes.csv"):
+        raise ValueError(f"{target} would be overwritten: give the gradebook another place or name")
+    content, notes = fill_gradebook(book.read_bytes(), graded, column)
+    if graded:
+        write_whole(target, content)
+    return notes
+
+
+def _forget(out: Path, hand_ins: list[HandIn], names: list[str]) -> None:
+    """Remove what was kept of those that shall be graded again."""
+    for name in names:
+        again = [one for one in hand_ins if name in (one.name, one.student)]
+        if not again:
+            raise ValueError(f"there is no submission {name!r} to grade again.")
+        for hand_in in again:
+            grade_file(out, hand_in.name).unlink(missing_ok=True)
 
 
 def _part(hand_ins: list[HandIn], part: str) -> list[HandIn]:
@@ -109,8 +168,6 @@ def _part(hand_ins: list[HandIn], part: str) -> list[HandIn]:
     index, _, count = part.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise ValueError(f"--part must be like 2/10, not {part!r}.")
-    if not hand_ins:
-        raise ValueError("there is no notebook to grade.")
     return hand_ins[int(index) - 1 :: int(count)]
 
 
@@ -135,22 +192,24 @@ def _walls(limits: Limits) -> str:
     return f"{LEVELS[limits.level]}; {network}; memory limited by {memory}"
 
 
-def _grade_all(run: Class, hand_ins: list[HandIn], workers: int, grades: dict[str, Grade]) -> None:
-    """Fill `grades`, and print a line for every submission: how many are done, what is left."""
+def _grade_all(
+    run: Class, hand_ins: list[HandIn], workers: int, graded: list[tuple[HandIn, Grade]]
+) -> None:
+    """Fill `graded`, and print a line for every submission: how many are done, what is left."""
     start, new = time.monotonic(), 0
     for hand_in, grade, is_kept in run.grade_all(hand_ins, workers):
         if isinstance(grade, Exception):
             print(f"The grader itself failed on {one_line(hand_in.name)}: {grade}", file=sys.stderr)
             continue
-        grades[hand_in.name] = grade
+        graded.append((hand_in, grade))
         new += not is_kept
-        line = f"{len(grades):>4} of {len(hand_ins)}  {grade.total:>3} of {grade.out_of}"
+        line = f"{len(graded):>4} of {len(hand_ins)}  {grade.total:>3} of {grade.out_of}"
         line += "  kept  " if is_kept else f"  {grade.seconds:>4.0f} s"
         line += f"  {one_line(grade.submission)}"
-        if new and (left := len(hand_ins) - len(grades)):
+        if new and (left := len(hand_ins) - len(graded)):
             line += f"  (about {_duration((time.monotonic() - start) / new * left)} left)"
         print(line, file=sys.stderr, flush=True)
-    if kept := len(grades) - new:
+    if kept := len(graded) - new:
         print(f"{kept} of {len(hand_ins)} graded before", file=sys.stderr)
 
 

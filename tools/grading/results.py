@@ -66,14 +66,16 @@ def _table(grades: Sequence[Grade]) -> str:
     writer = csv.writer(table, lineterminator="\n")
     names = list(grades[0].points) if grades else []
     figures = sorted({name for grade in grades for name in grade.figures})
-    more = ["total", "out_of", *figures, "seconds", "look", "reason"]
+    more = ["total", "out_of", *figures, "student", "late", "seconds", "look", "reason"]
     writer.writerow(["submission", *names, *more])
     for grade in grades:
         points = [grade.points[name] for name in names]
         shown = {name: f"{value:.4f}" for name, value in grade.figures.items()}
         numbers = [shown.get(name, "") for name in figures]
-        facts = [grade.total, grade.out_of, *numbers, grade.seconds]
-        texts = [inert(one_line(text, 1000)) for text in (grade.look, grade.reason)]
+        late = {None: "", False: "no", True: "late"}[grade.late]
+        facts = [grade.total, grade.out_of, *numbers, grade.student, late, grade.seconds]
+        reason = "; ".join([*(f"{q}: {word}" for q, word in grade.by_hand.items()), grade.reason])
+        texts = [inert(one_line(text, 1000)) for text in (grade.look, reason.removesuffix("; "))]
         writer.writerow([inert(one_line(grade.submission, 1000)), *points, *facts, *texts])
     return table.getvalue()
 
@@ -178,7 +180,9 @@ def feedback(grade: Grade) -> str:
         lines += _paragraph("What to do: ", advice)
     for name, points in grade.points.items():
         lines += ["", f"Step {name}: {points} of 1 point."]
-        if name in grade.problems:
+        if name in grade.by_hand:
+            lines += _paragraph("", grade.by_hand[name])
+        elif name in grade.problems:
             found, hint, sentence = grade.problems[name]
             lines += _paragraph("What was found: ", found)
             lines += _paragraph("What it may be: ", hint)

@@ -152,6 +152,9 @@ class Grade:
         reason: what went wrong, in one line; empty if nothing did.
         look: what a human should look at, in one line; empty if nothing.
         digest: stands for all that the grade depends on.
+        student: the platform's number or id, where one is known.
+        late: whether it came late; None if nothing tells.
+        by_hand: what the teacher says to a question, by its name.
     """
 
     submission: str
@@ -162,6 +165,9 @@ class Grade:
     reason: str = ""
     look: str = ""
     digest: str = ""
+    student: str = ""
+    late: bool | None = None
+    by_hand: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def nothing(cls, submission: str, names: Sequence[str], reason: str, digest: str) -> Self:

@@ -1,0 +1,370 @@
+"""What goes back: every point in its cell and no other byte changed; the teacher's word stands."""
+
+import csv
+import io
+import json
+import unicodedata
+import zipfile
+
+from tools.grading.command import main
+from tools.grading.gradebook import (
+    fill_gradebook,
+    hand_back,
+    override,
+    read_overrides,
+    write_changes,
+    write_sources,
+)
+from tools.grading.handins import HandIn, collect
+from tools.grading.rubric import Grade
+
+import nbformat
+import pytest
+from made_up import SMALL_ASSIGNMENT, changed, small_notebook
+
+TITLES = [f"{number} Question" for number in range(10)]
+NAMES = [
+    ("Müller", "Jürgen"),
+    ("Şahin", "İpek Öğüt"),
+    ("王", "小明"),
+    ("O'Neil, Jr.", 'Jo "JJ"'),
+    ("d'Arc", "Zoë"),
+    (unicodedata.normalize("NFD", "Müller"), unicodedata.normalize("NFD", "Jürgen")),
+]
+# 120 students; of each name there are 20. Every tenth hands in nothing.
+STUDENTS = [(1000 + number, *NAMES[number % len(NAMES)]) for number in range(120)]
+ACTIVE = [student for student in STUDENTS if student[0] % 10]
+
+
+def grade(name, points=7, **more):
+    """A made-up grade of so many points out of ten."""
+    earned = {title: int(number < points) for number, title in enumerate(TITLES)}
+    problems = {title: ["found", "hint", "looked at"] for title in TITLES if not earned[title]}
+    return Grade(name, earned, problems, **more)
+
+
+def points_of(student):
+    return int(student) % 11
+
+
+def graded(source, into):
+    """Collect a class, and give each its points."""
+    into.mkdir()
+    hand_ins, _ = collect(source, into)
+    return [(one, grade(one.name, points_of(one.student or 0))) for one in hand_ins]
+
+
+def table(rows, delimiter=",", end="\r\n", quoting=csv.QUOTE_MINIMAL):
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter, lineterminator=end, quoting=quoting).writerows(rows)
+    return text.getvalue()
+
+
+def canvas_zip(file):
+    with zipfile.ZipFile(file, "w") as opened:
+        for number, last, first in ACTIVE:
+            name = "".join(c for c in f"{last}{first}".lower() if c.isalnum())
+            late = "_LATE" * (number % 7 == 0)
+            opened.writestr(f"{name}{late}_{number}_{9000 + number}_x.ipynb", "{}")
+    return file
+
+
+def moodle_zip(file):
+    with zipfile.ZipFile(file, "w") as opened:
+        for number, last, first in ACTIVE:
+            opened.writestr(f"{first} {last}_{number}_assignsubmission_file/x.ipynb", "{}")
+    return file
+
+
+def canvas_rows(maximum="20", scaled=lambda number: ""):
+    head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
+    yield [*head, "Essay (17)", "Fashion-MNIST, part 1 (18)", "Notes", "Current Score"]
+    yield [""] * 5 + ["", "Manual Posting", "", ""]
+    yield ["    Points Possible", "", "", "", "", "5", maximum, "", "(read only)"]
+    for number, last, first in STUDENTS:
+        who = [f"{last}, {first}", number, f"S{number}", f"u{number}@x", "A and B"]
+        yield [*who, 4.5, scaled(number), "line\nbreak", "90"]
+    yield ["Student, Test", 7, "", "abc123", "A", "", "", "", ""]
+
+
+MOODLE = {
+    "English": ("Identifier,Full name,Status,Grade,Maximum Grade,Changes,Last", "Participant "),
+    "German": ("ID,Vollständiger Name,Status,Bewertung,Bestwertung,Änderbar,Am", "Teilnehmer/in"),
+    "Chinese": ("标识号,全名,状态,成绩,最高分,成绩可更改,最后修改(成绩)", "参与者"),
+}
+
+
+def moodle_rows(language="English", maximum="20.00", scaled=lambda number: ""):
+    heading, word = MOODLE[language]
+    yield heading.split(",")
+    for number, last, first in STUDENTS:
+        grade = scaled(number)
+        yield [f"{word}{number}", f"{first} {last}", "Submitted", grade, maximum, "Yes", "-"]
+
+
+def expected(scaled):
+    """What stands in a student's cell: nothing for who handed in nothing."""
+    return lambda number: scaled(points_of(number)) if number % 10 else ""
+
+
+def filled(content):
+    """The rows of a filled gradebook, as `csv` reads them."""
+    return list(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline="")))
+
+
+# The round trip
+
+
+@pytest.mark.parametrize(
+    ("maximum", "scaled"),
+    [
+        ("20", lambda points: f"{2 * points}"),
+        ("2.50", lambda points: f"{points / 4:.2f}"),
+        ("15,00", lambda points: f"{1.5 * points:.2f}".replace(".", ",")),
+        ("", lambda points: f"{points}"),
+    ],
+)
+@pytest.mark.parametrize("form", ["as exported", "BOM, \\n, all quoted", "UTF-16, tabs"])
+def test_canvas_round_trip(tmp_path, maximum, scaled, form):
+    def written(rows):
+        if form.startswith("BOM"):
+            return table(rows, ",", "\n", csv.QUOTE_ALL).encode("utf-8-sig")
+        return table(rows, "\t").encode("utf-16") if "tabs" in form else table(rows).encode()
+
+    class_ = graded(canvas_zip(tmp_path / "class.zip"), tmp_path / "into")
+    after, notes = fill_gradebook(written(canvas_rows(maximum)), class_, "fashion_mnist")
+    assert after == written(canvas_rows(maximum, expected(scaled)))
+    title = "gradebook, Fashion-MNIST, part 1 (18)"
+    assert notes == [f"{title}, of {maximum or 'no known maximum'}: 108 filled in"]
+    assert [one.late for one, _ in class_] == [int(one.student) % 7 == 0 for one, _ in class_]
+
+
+@pytest.mark.parametrize("language", MOODLE)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_moodle_round_trip(tmp_path, language, end):
+    def written(**how):
+        return table(moodle_rows(language, maximum, **how), end=end).encode("utf-8-sig")
+
+    def scaled(points):
+        return f"{2 * points}{maximum[2:]}"
+
+    class_ = graded(moodle_zip(tmp_path / "class.zip"), tmp_path / "into")
+    maximum = "20,00" if language == "German" else "20.00"
+    after, notes = fill_gradebook(written(), class_, "")
+    assert after == written(scaled=expected(scaled))
+    assert len(notes) == 1
+    assert notes[0].endswith("108 filled in")
+
+
+def test_all_but_the_cells_is_the_same_to_the_byte():
+    before = (
+        b'\xef\xbb\xbfStudent,ID,Section,"X (1)"\n"a ""b"", c",1,S,  \r\n'
+        b'd,"2", ,"9"\n\ne\xcc\x88,3,S,EX\nf,4,S,N/A\n"g\nh",5,"S",""'
+    )
+    graded = [(HandIn(str(n), "Canvas", str(n)), grade(str(n))) for n in range(1, 7)]
+    after, notes = fill_gradebook(before, graded, "X")
+    assert after == (
+        b'\xef\xbb\xbfStudent,ID,Section,"X (1)"\n"a ""b"", c",1,S,7\r\n'
+        b'd,"2", ,"7"\n\ne\xcc\x88,3,S,EX\nf,4,S,N/A\n"g\nh",5,"S","7"'
+    )
+    assert notes[1:] == [
+        "not in the gradebook: 6",
+        "left in the gradebook as it was: 3 (EX), 4 (N/A)",
+    ]
+
+
+def test_a_table_in_an_old_encoding_keeps_it():
+    before = "Student,ID,Section,X (1)\nMüller,1,S,\n".encode("cp1252")
+    after, _ = fill_gradebook(before, [(HandIn("m", "Canvas", "1"), grade("m"))], "X")
+    assert after == "Student,ID,Section,X (1)\nMüller,1,S,7\n".encode("cp1252")
+
+
+# Who is who
+
+
+def test_numbers_of_one_platform_mean_nothing_in_anothers_table():
+    before = table(moodle_rows()).encode()
+    after, notes = fill_gradebook(before, [(HandIn("x 1001", "Canvas", "1001"), grade("x"))], "")
+    assert after == before
+    assert notes[1] == "not in the gradebook: x 1001"
+
+
+def test_a_gradescope_student_is_found_by_what_the_university_calls_her():
+    graded = [
+        (HandIn("a", "Gradescope", "S1001"), grade("a")),
+        (HandIn("b", "Gradescope", "u1002@x"), grade("b", 5)),
+        (HandIn("c", "Gradescope", "A and B"), grade("c")),  # 120 rows hold this
+    ]
+    after, notes = fill_gradebook(table(canvas_rows()).encode(), graded, "mnist")
+    assert {row[1]: row[6] for row in filled(after)[3:] if row[6]} == {"1001": "14", "1002": "10"}
+    assert notes[1] == "not in the gradebook: c"
+
+
+def test_a_name_that_nothing_recognises_is_listed():
+    _, notes = fill_gradebook(
+        table(canvas_rows()).encode(), [(HandIn("x.ipynb"), grade("x"))], "mnist"
+    )
+    assert notes[1] == "not in the gradebook: x.ipynb"
+
+
+# Which column
+
+
+def test_the_column_is_the_named_the_only_or_the_empty_one():
+    graded = [(HandIn("x", "Canvas", "1001"), grade("x"))]
+    before = table(canvas_rows()).encode()
+    for title, column in (("Essay (17)", 5), ("fashion mnist", 6), ("no such", 6)):
+        rows = filled(fill_gradebook(before, graded, title)[0])
+        assert rows[4][column] == ("3.5" if column == 5 else "14")
+    with pytest.raises(ValueError, match=r"Name one with --column: Essay \(17\); Fashion-MNIST"):
+        fill_gradebook(before.replace(b"4.5", b""), graded, "no such")
+
+
+def test_other_tables_are_refused_in_a_sentence():
+    scale = table(moodle_rows(maximum="Pass/Fail")).encode()
+    for content in (b"name,grade\nx,\n", b"", scale):
+        with pytest.raises(ValueError, match="neither Canvas' export nor Moodle's worksheet"):
+            fill_gradebook(content, [], "")
+
+
+# What else goes back
+
+
+def test_moodles_feedback_lies_in_the_folders_that_it_gave_out(tmp_path):
+    class_ = graded(moodle_zip(tmp_path / "class.zip"), tmp_path / "into")
+    hand_back(tmp_path, class_, {}, None)
+    with zipfile.ZipFile(tmp_path / "feedback.zip") as opened:
+        told = {name: opened.read(name).decode() for name in opened.namelist()}
+    folders = {
+        number: f"{first} {last}_{number}_assignsubmission_file" for number, last, first in ACTIVE
+    }
+    assert {*told} == {f"{folder}/feedback.txt" for folder in folders.values()}
+    for number, folder in folders.items():
+        assert f"{points_of(number)} of 10 points" in told[f"{folder}/feedback.txt"]
+
+
+def test_gradescope_gets_a_test_for_every_question(tmp_path):
+    one = HandIn("Jane 100", "Gradescope", "100")
+    hand_back(tmp_path, [(one, grade(one.name, 9, seconds=3.4))], {}, None)
+    results = json.loads((tmp_path / "gradescope" / "Jane 100" / "results.json").read_text())
+    assert (results["score"], results["execution_time"], len(results["tests"])) == (9, 3, 10)
+    assert results["tests"][0] == {
+        "name": "0 Question", "score": 1, "max_score": 1, "status": "passed", "output": "",
+        "visibility": "visible",
+    }  # fmt: skip
+    assert results["tests"][9]["output"] == "found\nhint"
+    assert results["tests"][9]["status"] == "failed"
+
+
+# The teacher's word
+
+
+@pytest.fixture
+def words(tmp_path):
+    """Writes an overrides.csv with these lines, and reads it."""
+
+    def written(*lines, head="submission,question,points,comment", **how):
+        file = tmp_path / "overrides.csv"
+        file.write_text("\n".join([head, *lines]), **{"encoding": "utf-8-sig", **how})
+        return read_overrides(file)
+
+    return written
+
+
+def test_a_changed_point_and_its_comment_stand_everywhere(tmp_path, words):
+    one = HandIn("Li 12", "Moodle", "12")
+    overrides = words('Li 12,8 Question,1,"right, see page 3"', "Li 12,0 Question,0.5,half")
+    [(_, result)] = hand_back(tmp_path, [(one, grade(one.name))], overrides, None)
+    assert result.total == 7.5
+    assert set(result.problems) == {"0 Question", "7 Question", "9 Question"}
+    [row] = csv.DictReader((tmp_path / "grades.csv").open(encoding="utf-8"))
+    assert (row["0 Question"], row["8 Question"], row["total"]) == ("0.5", "1", "7.5")
+    assert "8 Question: 1 by hand: right, see page 3" in row["reason"]
+    feedback = (tmp_path / "feedback" / "Li 12.txt").read_text(encoding="utf-8")
+    assert "Step 0 Question: 0.5 of 1 point.\n0.5 by hand: half\n" in feedback
+    table = b"Identifier,Name,Status,Grade,Maximum\nParticipant 12,Li,,,20.00\n"
+    assert b"12,Li,,15.00,20.00" in fill_gradebook(table, [(one, result)], "")[0]
+    assert override(grade("Li 12"), {}).total == 7  # what was counted is still there
+
+
+def test_a_spreadsheets_way_to_write_it(words):
+    head = "submission;question;points;comment"
+    assert words(";;;", "'=1+1;0 Question;0,5;", head=head) == {("=1+1", "0 Question"): (0.5, "")}
+
+
+@pytest.mark.parametrize("line", ["a,b,two,", "a,b,,", "a,,1,", "a,b,1.5,", "a,b,-1,", "a,b,nan,"])
+def test_a_line_that_cannot_be_understood_is_refused(words, line):
+    with pytest.raises(ValueError, match=r"overrides\.csv, line 3: it needs a submission"):
+        words("a,b,1,", line)
+
+
+def test_changes_say_whose_points_moved_and_why(tmp_path):
+    file = tmp_path / "x.ipynb"
+
+    def run(content, points, **overrides):
+        file.write_text(content)
+        given = {("x", f"{q} Question"): word for q, word in overrides.items()}
+        write_changes(tmp_path, [(HandIn("x", file=file), override(grade("x", points), given))])
+        return (tmp_path / "changes.csv").read_text().splitlines()[1:]
+
+    assert run("1", 7) == []
+    assert run("1", 7) == []
+    assert run("2", 8) == ["x,7 Question,0,1,the file changed"]
+    assert run("2", 7) == ["x,7 Question,1,0,the grader changed"]
+    assert run("2", 7, **{"9": (1, "fine")}) == ["x,9 Question,0,1,1 by hand: fine"]
+    assert run("2", 7, **{"9": (1, "fine")}) == []
+    assert run("2", 7) == ["x,9 Question,1,0,no longer by hand"]
+
+
+def test_sources_lie_as_compare50_takes_them(tmp_path):
+    notebook, broken = tmp_path / "a", tmp_path / "b"
+    nbformat.write(small_notebook(), notebook)
+    broken.write_text("<html>")
+    names = ("Li 12", notebook), ("../a b", notebook), ("../a-b", notebook), ("c", broken)
+    hand_ins = [HandIn(name, file=file) for name, file in names]
+    [note] = write_sources(tmp_path / "out", hand_ins, small_notebook())
+    assert note.startswith("c: no source: The file is a web page")
+    files = sorted((tmp_path / "out" / "submissions").iterdir())
+    assert [file.name for file in files] == ["-a-b-2.py", "-a-b-3.py", "Li-12-1.py"]
+    assert {file.read_text() for file in files} == {(tmp_path / "out" / "starter.py").read_text()}
+    assert "def add(a, b):\n" in files[0].read_text()
+
+
+# The command
+
+
+@pytest.mark.slow
+def test_a_class_from_its_zip_to_its_gradebook(tmp_path, monkeypatch, capsys):
+    source, out, book = (tmp_path / name for name in ("class.zip", "out", "gradebook.csv"))
+    right, wrong = small_notebook(), changed(small_notebook(), "a + b", "b - a")
+    book.write_bytes(table(moodle_rows()).encode())
+
+    def run(*options, check=0):
+        common = ["--assignment", SMALL_ASSIGNMENT, "--no-network", "--gradebook", book]
+        monkeypatch.setattr(
+            "sys.argv", ["grading", *map(str, [source, "--out", out, *common, *options])]
+        )
+        with pytest.raises(SystemExit, match=f"^{check}$"):
+            main()
+        rows = filled((out / "gradebook.csv").read_bytes())
+        return {row[0]: row[3] for row in rows[1:] if row[3]}, capsys.readouterr()
+
+    with zipfile.ZipFile(source, "w") as opened:
+        for number, notebook in ((1001, right), (1002, wrong), (3, right)):
+            name = f"Jo_{number}_assignsubmission_file/x.ipynb"
+            opened.writestr(name, nbformat.writes(notebook))
+    grades, printed = run("--due", "2026-12-01T23:59", "--sources", tmp_path / "sources")
+    assert grades == {"Participant 1001": "20.00", "Participant 1002": "6.67"}
+    assert "not in the gradebook: Jo 3" in printed.out
+    assert len(list((tmp_path / "sources").rglob("*.py"))) == 4
+
+    words = "submission,question,points,comment\nJo 1002,1 Add,1,I see\nJo,1 Add,1,typo\n"
+    (out / "overrides.csv").write_text(words)
+    grades, printed = run("--regrade", "Jo 1001")
+    assert grades == {"Participant 1001": "20.00", "Participant 1002": "13.33"}
+    assert "overrides.csv: there is no Jo: 1 Add" in printed.out
+    assert "2 of 3 graded before" in printed.err
+    [change] = (out / "changes.csv").read_text().splitlines()[1:]
+    assert change == "Jo 1002,1 Add,0,1,1 by hand: I see"
+    assert (out / "overrides.csv").read_text() == words
+    run("--regrade", "nobody", check="error: there is no submission 'nobody' to grade again.")
