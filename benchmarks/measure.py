@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from utils.data import BatchLoader, load_fashion_mnist
 
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
 README = Path(__file__).with_name("README.md")
@@ -32,6 +35,11 @@ def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, B
 def _resize(data: BatchLoader, num_images: int) -> None:
     index = torch.arange(num_images, device=data.labels.device) % data.num_images
     data.images, data.labels = data.images[index], data.labels[index]
+
+
+def average_of(assignment: SimpleNamespace, model: nn.Module) -> AveragedModel:
+    """The moving average (EMA) of a model's weights, as the assignment's notebook makes it."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(assignment.ema_decay))
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
