@@ -92,7 +92,6 @@ lab: $(READY)
 notebook: $(READY)
 	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK) $(FURTHER)
 	$(BIN)/ruff format --quiet notebooks
-	$(BIN)/python -m tools.notebook docs/training.png
 
 benchmark: $(READY)
 	for script in loader training time_to_accuracy scaling busy; do \

@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
 README = Path(__file__).with_name("README.md")
+GIT = {"capture_output": True, "text": True, "cwd": README.parent}
 
 
 def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
@@ -53,6 +54,12 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
             parser.error("--write needs the whole data set and the real assignment.")
         os.environ["FASHION_MNIST_REQUIRED"] = "1"
     return arguments
+
+
+def commit() -> str:
+    """The short name of the commit that is checked out, with `+` if files differ from it."""
+    name = subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], **GIT)
+    return name.stdout.strip() or "unknown"
 
 
 def machine(threads: bool = True) -> str:
