@@ -11,8 +11,8 @@ unfinished one beside it after every epoch: an interrupted command goes on where
 
 The last line is one JSON object for the last model: `accuracies` and `mean` are those of the model
 as it is judged, `last` those of its last weights, `epochs` those of its averaged weights after each
-epoch (null if it is judged by its last ones), `seconds` is a run's median, `measured` says when, where and of
-which code the runs were made.
+epoch (null if it is judged by its last ones), `seconds` is a run's median, `measured` says when,
+where and of which code the runs were made.
 
 --write puts the table of the assignment, the ladder or the ablation where the READMEs show it. With
 the ladder it also times some steps of each model on all cores, which nothing else should use
@@ -108,7 +108,8 @@ def main() -> None:
 
     data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device, arguments.validation)
     measured_on = "validation" if arguments.validation else "test"
-    print(f"{machine()}; {data[0].source}, accuracy on {data[1].num_images:,} {measured_on} images")
+    print(f"commit {commit()}; {machine()}")
+    print(f"{data[0].source}, accuracy on {data[1].num_images:,} {measured_on} images")
     summaries = []
     for name, recipe in recipes.items():
         runs = [
@@ -200,7 +201,8 @@ def run(
     a later call finds it there, and goes on as if nothing had happened (on a CPU, to the bit).
 
     `losses` are the training losses of the epochs, `last` is the accuracy of the last weights,
-    `epochs` that of the averaged weights as they were after each epoch, and `accuracy` the figure of the recipe: the last of `epochs`, or `last`.
+    `epochs` that of the averaged weights as they were after each epoch, and `accuracy` the figure
+    of the recipe: the last of `epochs`, or `last`.
     """
     torch.manual_seed(seed)
     model, average, optimizer = make_training(recipe, train_data)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -56,8 +57,9 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return arguments
 
 
+@cache
 def commit() -> str:
-    """The short name of the commit that is checked out, with `+` if files differ from it."""
+    """The short name of the commit checked out when first asked, with `+` if files differ."""
     name = subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], **GIT)
     return name.stdout.strip() or "unknown"
 
