@@ -136,7 +136,9 @@ def test_an_interrupt_between_any_two_lines_leaves_lists_of_equal_length(noteboo
 
         sys.settrace(interrupt)
         try:
-            notebook["train"](model, follow(notebook, model), data, data, cross_entropy, optimizer, history)
+            notebook["train"](
+                model, follow(notebook, model), data, data, cross_entropy, optimizer, history
+            )
         finally:
             sys.settrace(None)
         kept = history.train_loss, history.train_accuracy, history.test_accuracy
@@ -178,7 +180,9 @@ def test_a_history_keeps_the_step_at_which_its_run_diverged(notebook, loaders):
     history = History(2, loaders[0])
     optimizer = torch.optim.SGD(model.parameters(), lr=1e9)
     with pytest.raises(FloatingPointError, match="lower learning rate"):
-        notebook["train"](model, follow(notebook, model), *loaders, cross_entropy, optimizer, history)
+        notebook["train"](
+            model, follow(notebook, model), *loaders, cross_entropy, optimizer, history
+        )
     assert 2 <= history.diverged_at <= len(loaders[0])
     assert len(history) == 0
 
