@@ -22,7 +22,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
 README = Path(__file__).with_name("README.md")
-GIT = {"capture_output": True, "text": True, "cwd": README.parent}
+GIT = {"capture_output": True, "text": True, "cwd": README.parents[1]}
+CODE = ("utils/*.py", "tools/*.py", "benchmarks/*.py", "notebooks/*.ipynb")
 
 
 def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
@@ -59,9 +60,10 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 @cache
 def commit() -> str:
-    """The short name of the commit checked out when first asked, with `+` if files differ."""
-    name = subprocess.run(["git", "describe", "--always", "--dirty=+", "--exclude=*"], **GIT)
-    return name.stdout.strip() or "unknown"
+    """The short name of the commit checked out when first asked, with `+` if code differs."""
+    name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **GIT).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain", "--", *CODE], **GIT).stdout
+    return f"{name or 'unknown'}{'+' * bool(changed)}"
 
 
 def machine(threads: bool = True) -> str:
