@@ -3,6 +3,7 @@ BIN := .venv/bin
 NOTEBOOK := notebooks/fashion_mnist.ipynb
 STARTER := starter/fashion_mnist.ipynb
 FURTHER := notebooks/further.ipynb
+EXERCISES := notebooks/exercises.ipynb
 # Keys for the kernel's sockets: without, it warns that its TCP is in plain text.
 ENCRYPTED := --KernelManager.transport_encryption=auto
 EXECUTE := $(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook $(ENCRYPTED) \
@@ -90,9 +91,8 @@ lab: $(READY)
 	$(BIN)/jupyter lab $(ENCRYPTED) $(or $(wildcard $(STARTER)),$(NOTEBOOK))
 
 notebook: $(READY)
-	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK) $(FURTHER)
+	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK) $(FURTHER) $(EXERCISES)
 	$(BIN)/ruff format --quiet notebooks
-	$(BIN)/python -m tools.notebook docs/training.png
 
 benchmark: $(READY)
 	for script in loader training time_to_accuracy scaling busy; do \

@@ -95,6 +95,14 @@ def test_without_data_the_stand_in_takes_its_place_up_to_the_end():
 
 
 @pytest.mark.slow
+def test_the_worked_exercises_run_with_few_images():
+    few = {key: SMALL[key] for key in ("assignment = load_definitions(", "validation=10_000")}
+    text = shown(execute("exercises.ipynb", threads=1, changes=few))
+    assert "make_unmixed: same logits? True" in text
+    assert "mistakes are between these two" in text
+
+
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_data")
 def test_a_run_of_the_sweep_that_diverges_is_a_result_and_the_second_notebook_needs_no_data():
     text = shown(execute("further.ipynb", threads=1, standin=True, changes=SMALL))
