@@ -258,7 +258,8 @@ def prepare(
         "notebook": str(file),
         "cwd": str(file.parent),
         "memory": limits.memory,
-        "transport": "ipc",
+        # Sockets that are files pass a wall around the network.
+        "sockets": {"transport": "ipc", "ip": str(folder / "kernel")},
     }
     how |= {"seconds": limits.seconds, "cell_seconds": limits.cell_seconds}
     write_task(folder, rubric.questions, inputs, **how)

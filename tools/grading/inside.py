@@ -133,8 +133,7 @@ class Kernel(RunningKernel):
         self.task, self.displays, self.reply = task, displays, {}
         self.waiting: deque[dict[str, Any]] = deque()
         self.begin()
-        # Sockets that are files pass a wall around the network.
-        nbval.kernel.KernelManager = partial(KernelManager, transport=task["transport"])
+        nbval.kernel.KernelManager = partial(KernelManager, **task["sockets"])
         super().__init__(CURRENT_ENV_KERNEL_NAME, cwd=task["cwd"], startup_timeout=120)
         # exit() would only stop the kernel's loop a moment later: it means nothing here.
         self.run("get_ipython().unobserve_all('exit_now')", 30)
