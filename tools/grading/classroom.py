@@ -51,6 +51,7 @@ from utils.definitions import load_definitions
 
 import nbformat
 import psutil
+import torch
 from nbformat import NotebookNode
 
 MEMORY = 4 * 2**30  # bytes of a judging process
@@ -299,6 +300,7 @@ def _end_with(parent: int) -> None:
 
 
 if VARIABLE in os.environ:  # this is the process that judging processes are forked from
+    torch.set_num_threads(1)  # a fork has lost the others, and would wait for them
     with redirect_stdout(None):
         _rubric = load_rubric(Path(os.environ[VARIABLE]))
         load_definitions(_rubric.notebook)
