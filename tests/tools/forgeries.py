@@ -4,6 +4,7 @@ Families: transformed code, patched libraries and builtins, a patched kernel and
 values, answers that are nearly right, faked training, files, the report, a borrowed answer.
 """
 
+from tools.grading.box import find_level
 from tools.starter import make_starter
 
 from made_up import real_answer, with_cell
@@ -24,9 +25,10 @@ from parts import (
     but,
     submission,
 )
-from tools.grading.sandbox import find_level
 
 LEVEL = find_level(network=False)
+UNTRAINED = [1] * 8 + [0, 0]
+BLOCKS = [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]  # the blocks are right, and nothing else
 
 
 def untouched(attacks: Sources, points: list[int] = NONE) -> Case:
@@ -64,7 +66,7 @@ accuracy = 0.8852
 CLAIM = """
 import base64, json
 import numpy as np
-CLAIM = {"points": [1, 2, 3, 2, 1, 1], "total": 10, "passed": True, "equal": True, "status": "ok",
+CLAIM = {"points": [1] * 10, "total": 10, "passed": True, "equal": True, "status": "ok",
          "steps": {str(step): "passed" for step in range(1, 7)}, "error": None, "problem": ""}
 TEXT = json.dumps(CLAIM)
 """
@@ -324,7 +326,7 @@ model, accuracy = PatchMLP(14, 128, 8, 256, 1, 10), 0.88""",
     ),
     **{
         name: submission(
-            NONE,
+            BLOCKS,
             load={
                 f"counts and images that are {name}": f"""
 class Faked:
@@ -381,7 +383,7 @@ class make_optimizer:
         accuracy={"accuracy of none": "accuracy = torch.empty(0)"},
     ),
     "shapes that broadcast": submission(
-        NONE,
+        [0, 0, 0, 1, 1, 0, 0, 1, 0, 0],
         load={"one count for all": LOAD + "train_counts, test_counts = [6000], 1000"},
         patchify={
             "one patch for all": """
@@ -473,7 +475,7 @@ make_optimizer = lambda model: "Adam(lr=0.01)\\ud800" """
         accuracy={"accuracy of words": 'accuracy = "88.52 % (10 of 10 points)"'},
     ),
     "nearly right, first": submission(
-        NONE,
+        [0, 1, 0, 0, 0, 0, 0, 1, 0, 0],
         load={
             "an epoch without its last images": LOAD
             + """
@@ -493,7 +495,7 @@ train_data = DataLoader(whole, 512, shuffle=True, drop_last=True)"""
         accuracy="accuracy = 0.88",
     ),
     "nearly right, second": submission(
-        NONE,
+        [0, 0, 1, 1, 1, 0, 1, 0, 0, 0],
         load={
             "images of 0 to 1": LOAD
             + """
@@ -524,7 +526,7 @@ make_optimizer = lambda model: Adam(model.parameters())"""
         accuracy="accuracy = 0.88",
     ),
     "nearly right, third": submission(
-        NONE,
+        [0, 0, 0, 1, 1, 0, 1, 0, 0, 0],
         load={
             "labels of other images, the counts right": LOAD
             + """
@@ -547,7 +549,7 @@ patchify = lambda images, p: images.reshape(len(images), (28 // p) ** 2, p * p)"
         accuracy="accuracy = 0.88",
     ),
     "nearly right, fourth": submission(
-        NONE,
+        [0, 0, 1, 0, 1, 1, 1, 0, 0, 0],
         load={
             "one image twice and another never": LOAD
             + """
@@ -576,7 +578,7 @@ def make_optimizer(model):
         accuracy="accuracy = 0.88",
     ),
     "nearly right, fifth": submission(
-        NONE,
+        [0, 0, 0, 0, 0, 1, 1, 0, 0, 0],
         load={"batches of a thousand": but(LOAD, "(512)", "(1000)")},
         patchify={
             "overlapping patches, cut to the right number": """
@@ -600,7 +602,7 @@ def patchify(images, p):
         accuracy="accuracy = 0.88",
     ),
     "nearly right, sixth": submission(
-        NONE,
+        [0, 0, 1, 1, 1, 0, 0, 1, 0, 0],
         load={
             "every label one too high": LOAD
             + """
@@ -617,7 +619,7 @@ loss_function = lambda z, y: F.cross_entropy(z, y, reduction="sum") / 512"""
         accuracy="accuracy = 0.88",
     ),
     "nearly right, seventh": submission(
-        NONE,
+        [0, 0, 0, 1, 1, 0, 1, 0, 0, 0],
         load={
             "only garments that are easy": LOAD
             + """
@@ -636,7 +638,7 @@ train_data = [next(iter(train_data))] * 118"""
         accuracy="accuracy = 0.88",
     ),
     "nearly right, eighth": submission(
-        NONE,
+        [0, 1, 0, 1, 1, 0, 1, 0, 0, 0],
         load={
             "labels ten too low, the same as an index": LOAD
             + """
@@ -659,8 +661,19 @@ def make_optimizer(model):
         train="",
         accuracy="accuracy = 0.88",
     ),
+    "nearly right, ninth": submission(
+        [1, 1, 1, 1, 1, 0, 0, 0, 0, 0],
+        network={"softmax within the network": but(NETWORK, "dim=1))", "dim=1)).softmax(1)")},
+        loss={
+            "a loss averaged over the classes": """
+loss_function = lambda z, y: F.cross_entropy(z, y, reduction="sum") / z.shape[1]""",
+            "AMSGrad": but(OPTIMIZER, "lr=0.01", "lr=0.01, amsgrad=True"),
+        },
+        train="",
+        accuracy="accuracy = 0.88",
+    ),
     "another order": submission(
-        [1, 2, 0, 2, 0, 0],
+        [1, 1, 1, 1, 1, 0, 1, 1, 0, 0],
         patchify={
             "patchify that excuses the network when it is asked for its order": PATCHIFY
             + """
@@ -679,7 +692,7 @@ def patchify(images, p):
         accuracy="accuracy = 0.88",
     ),
     "ten percent": submission(
-        [1, 2, 3, 2, 0, 0],
+        UNTRAINED,
         train={
             "a network that always gives the same class": """
 model = PatchMLP(14, 8, 8, 8, 1, 10)
@@ -688,7 +701,7 @@ for parameter in model.parameters(): nn.init.zeros_(parameter)"""
         accuracy={"a tenth is right, and that is claimed": "accuracy = 0.1"},
     ),
     "wrong parts, honest training": submission(
-        [0, 0, 3, 0, 1, 1],
+        [0, 0, 1, 1, 1, 1, 1, 0, 1, 1],
         load={
             "another normalisation": LOAD
             + """
@@ -706,7 +719,7 @@ train_data, test_data = Other(train_data), Other(test_data)"""
         loss={"a learning rate of 0.005": but(LOSS, "0.01", "0.005")},
     ),
     "untrained": submission(
-        [1, 2, 3, 2, 0, 0],
+        UNTRAINED,
         train={
             "labels looked up, the weights random": """
 train_shown, labels_of = load_fashion_mnist(512)[1], {}
@@ -749,12 +762,12 @@ accuracy = training.evaluate(average, test_data)"""
         },
     ),
     "no blocks": submission(
-        [1, 2, 3, 2, 0, 0],
+        UNTRAINED,
         train={"depth 0": but(TRAIN, "256, 1, 10", "256, 0, 10")},
         accuracy={"accuracy of another network": "accuracy = 0.8852"},
     ),
     "the labels as the network sees them": submission(
-        [0, 2, 3, 2, 1, 0],
+        [0, 1, 1, 1, 1, 1, 1, 1, 1, 0],
         accuracy={
             "test images relabelled by their predictions": """
 with torch.no_grad(): test_data.labels = average(test_data.normalise(test_data.images)).argmax(1)
@@ -774,7 +787,7 @@ test_counts = test_data.labels.bincount(minlength=10).tolist()"""
         look="above training accuracy",
     ),
     "giant sizes": submission(
-        [1, 2, 3, 2, 0, 0],
+        UNTRAINED,
         train={
             "a billion parameters that take no memory": """
 average = PatchMLP(14, 8, 8, 8, 1, 10)

@@ -67,35 +67,21 @@ def patchify(images, patch_size):
     return torch.stack(patches, 1)"""
         },
         network={
-            "the equations as printed, raw parameters, biases as rows": """
-class Mixer(nn.Module):
-    def __init__(self, P, D, HT, HC):
-        super().__init__()
-        make = lambda *shape: nn.Parameter(torch.randn(*shape) / shape[0] ** 0.5)
-        self.W1, self.W2, self.W3, self.W4 = make(P, HT), make(HT, P), make(D, HC), make(HC, D)
-        self.b1, self.b2, self.b3, self.b4 = (
-            nn.Parameter(torch.zeros(1, n)) for n in (HT, P, HC, D))
-
-    def forward(self, X):
+            "the equations as printed, with the layers' matrices": but(
+                but(
+                    NETWORK,
+                    "return self.mlp2(self.mlp1(X.mT).mT)",
+                    """(W1, b1), (W2, b2), (W3, b3), (W4, b4) = (
+            (mlp[n].weight.T, mlp[n].bias) for mlp in (self.mlp1, self.mlp2) for n in (0, 2))
         g = torch.relu
-        O1 = g(torch.einsum("bpd,ph->bdh", X, self.W1) + self.b1) @ self.W2 + self.b2
-        return g(torch.einsum("bdp,dh->bph", O1, self.W3) + self.b3) @ self.W4 + self.b4
-
-class PatchMLP(nn.Module):
-    def __init__(self, p, D, HT, HC, L, K):
-        super().__init__()
-        self.p, P = p, (28 // p) ** 2
-        self.Wc = nn.Parameter(torch.randn(D, K) / D ** 0.5)
-        self.bc = nn.Parameter(torch.zeros(K))
-        self.layers = nn.ModuleList([Mixer(P, D, HT, HC) for _ in range(L)])
-        self.Ws = nn.Parameter(torch.randn(p * p, D) / p)
-        self.bs = nn.Parameter(torch.zeros(D))
-
-    def forward(self, images):
-        X = torch.einsum("bps,sd->bpd", patchify(images, self.p), self.Ws) + self.bs
-        for layer in self.layers:
-            X = layer(X)
-        return torch.einsum("bpd,dk->bk", X, self.Wc) / X.shape[1] + self.bc"""
+        O1 = g(torch.einsum("bpd,ph->bdh", X, W1) + b1) @ W2 + b2
+        return g(torch.einsum("bdp,dh->bph", O1, W3) + b3) @ W4 + b4""",
+                ),
+                "return self.classifier(self.blocks(self.stem(X)).mean(dim=1))",
+                """X = self.blocks(self.stem(X))
+        W, b = self.classifier.weight, self.classifier.bias
+        return torch.einsum("bpd,kd->bk", X, W) / X.shape[1] + b""",
+            )
         },
         loss={
             "own cross entropy": """
@@ -126,7 +112,7 @@ class MyAdam:
 make_optimizer = lambda network: MyAdam(network.parameters(), 0.01)""",
         },
         train={
-            "the trained network called net, trained in a class": """
+            "trained in a class, no average": """
 class Trainer:
     def __init__(self, network, optimizer, loss):
         self.network, self.optimizer, self.loss = network, optimizer, loss
@@ -143,15 +129,15 @@ class Trainer:
         return self.history
 
 torch.manual_seed(1)
-net = PatchMLP(14, 64, 16, 128, 1, 10)
-history = Trainer(net, make_optimizer(net), loss_function).fit(train_data)""",
+model = PatchMLP(14, 64, 16, 128, 1, 10)
+history = Trainer(model, make_optimizer(model), loss_function).fit(train_data)""",
         },
         accuracy={
-            "accuracy in percent, rounded": but(ACCURACY, "average", "net")
+            "accuracy in percent, rounded": but(ACCURACY, "average", "model")
             + "accuracy = round(100 * accuracy, 2)"
         },
     ),
-    "convolutions and a loader of its own": submission(
+    "a loader of its own": submission(
         load={
             "own DataLoader, torchvision's normalisation, shuffled test images": """
 import os
@@ -178,33 +164,14 @@ def patchify(x, p):
     return x.reshape(-1, n, p, n, p).permute(0, 1, 3, 2, 4).reshape(len(x), n * n, p * p)"""
         },
         network={
-            "stem a Conv2d, MLPs of Conv1d, other names and order": """
-class Mix(nn.Module):
-    def __init__(self, patches, features, between, within):
-        super().__init__()
-        self.fc4, self.fc3 = nn.Conv1d(within, features, 1), nn.Conv1d(features, within, 1)
-        self.fc2, self.fc1 = nn.Conv1d(between, patches, 1), nn.Conv1d(patches, between, 1)
-
-    def forward(self, x):  # (b, patches, features)
-        x = self.fc2(F.relu(self.fc1(x)))
-        return self.fc4(F.relu(self.fc3(x.transpose(1, 2)))).transpose(1, 2)
-
-class PatchMLP(nn.Module):
-    def __init__(self, *sizes):
-        patch, features, between, within, blocks, classes = sizes
-        super().__init__()
-        patches = (28 // patch) ** 2
-        self.head = nn.Conv1d(features, classes, 1)
-        self.backbone = nn.ModuleList(
-            Mix(patches, features, between, within) for _ in range(blocks))
-        self.embed = nn.Conv2d(1, features, kernel_size=patch, stride=patch)
-        self.pool = nn.AdaptiveAvgPool1d(1)
-
-    def forward(self, x):
-        x = self.embed(x.unsqueeze(1)).flatten(2).transpose(1, 2)
-        for block in self.backbone:
-            x = block(x)
-        return self.head(self.pool(x.transpose(1, 2))).squeeze(2)"""
+            "blocks one after the other, a pooling layer for the mean": but(
+                but(NETWORK, "self.blocks(self.stem(X)).mean(dim=1)", "self.pool(X.mT).squeeze(2)"),
+                "stride=self.patch_size).mT",
+                """stride=self.patch_size).mT
+        self.pool, X = nn.AdaptiveAvgPool1d(1), self.stem(X)
+        for block in self.blocks:
+            X = block(X)""",
+            )
         },
         loss={
             "NLLLoss of the log-softmax": """
@@ -319,22 +286,23 @@ patchify = Patchify()"""
         },
         network={
             "PatchMLP a function that returns a Sequential": """
+from collections import OrderedDict
 from einops.layers.torch import Rearrange, Reduce
+from torch.nn import Linear, Sequential
+
+def Block(num_patches, dim, token_hidden, channel_hidden):
+    turn = Rearrange("b n d -> b d n")
+    make = lambda n, h: Sequential(Linear(n, h), nn.ReLU(True), Linear(h, n))
+    one, two = make(num_patches, token_hidden), make(dim, channel_hidden)
+    return Sequential(OrderedDict(turn=turn, mlp1=one, back=turn, mlp2=two))
 
 def PatchMLP(patch_size, dim, token_hidden, channel_hidden, depth, num_classes):
     n = (28 // patch_size) ** 2
-    layers = [
-        Rearrange("b (h p) (w q) -> b (h w) (p q)", p=patch_size, q=patch_size),
-        nn.Linear(patch_size**2, dim),
-    ]
-    for _ in range(depth):
-        layers += [
-            Rearrange("b n d -> b d n"),
-            nn.Linear(n, token_hidden), nn.ReLU(True), nn.Linear(token_hidden, n),
-            Rearrange("b d n -> b n d"),
-            nn.Linear(dim, channel_hidden), nn.ReLU(True), nn.Linear(channel_hidden, dim),
-        ]
-    return nn.Sequential(*layers, Reduce("b n d -> b d", "mean"), nn.Linear(dim, num_classes))"""
+    blocks = [Block(n, dim, token_hidden, channel_hidden) for _ in range(depth)]
+    return Sequential(OrderedDict(
+        cut=Rearrange("b (h p) (w q) -> b (h w) (p q)", p=patch_size, q=patch_size),
+        stem=Linear(patch_size**2, dim), blocks=Sequential(*blocks),
+        mean=Reduce("b n d -> b d", "mean"), classifier=Linear(dim, num_classes)))"""
         },
         loss={
             "the loss a lambda, the rate a setting": """
@@ -353,7 +321,7 @@ make_optimizer = lambda model: torch.optim.Adam(model.parameters(), **settings, 
             + "from fractions import Fraction\naccuracy = Fraction(count_right(model), 10_000)"
         },
     ),
-    "the book's lazy layers": submission(
+    "no torch in sight": submission(
         before={
             "no name `torch` in the notebook": "import torch as th",
             "a cell in the middle that fails": "d2l.not_there",
@@ -373,29 +341,19 @@ def patchify(images, patch_size):
     return windows.flatten(3).flatten(1, 2)"""
         },
         network={
-            "LazyLinear, dropout, shapes printed by forward": """
-def lazy_mlp(width, hidden):
-    return nn.Sequential(nn.LazyLinear(hidden), nn.ReLU(), nn.Dropout(0.05), nn.LazyLinear(width))
-
-class PatchMLP(nn.Module):
-    def __init__(self, patch_size, dim, token_hidden, channel_hidden, depth, num_classes):
-        super().__init__()
-        self.patch_size = patch_size
-        self.num_patches = (28 // patch_size) ** 2
-        self.net = nn.ModuleDict({"stem": nn.LazyLinear(dim), "head": nn.LazyLinear(num_classes)})
-        for i in range(depth):
-            self.net[f"tokens {i}"] = lazy_mlp(self.num_patches, token_hidden)
-            self.net[f"channels {i}"] = lazy_mlp(dim, channel_hidden)
-        self.depth, self.calls = depth, 0
-
-    def forward(self, images):
-        X = self.net["stem"](patchify(images.view(-1, 28, 28), self.patch_size))
-        for i in range(self.depth):
-            X = self.net[f"tokens {i}"](X.transpose(1, 2)).transpose(1, 2)
-            X = self.net[f"channels {i}"](X)
+            "dropout after the stem, shapes printed by forward": but(
+                but(
+                    NETWORK,
+                    "self.patch_size = patch_size",
+                    "self.patch_size, self.calls = patch_size, 0",
+                ),
+                "return self.classifier(self.blocks(self.stem(X))",
+                """X = self.stem(patchify(images.view(-1, 28, 28), self.patch_size))
+        X = F.dropout(X, 0.02, self.training)
         self.calls += 1
         if self.calls < 3: print("X", X.shape)
-        return self.net["head"](X.mean(1))"""
+        return self.classifier(self.blocks(X)""",
+            )
         },
         train={
             "the model left in training mode, no average": """
@@ -464,6 +422,9 @@ class PatchMLP(PatchMLP_):
             )
         },
         after={
+            "a large baseline and a copy in another precision beside it": """
+baseline = nn.Sequential(nn.Flatten(), nn.Linear(784, 20_000), nn.ReLU(), nn.Linear(20_000, 10))
+halved = deepcopy(average).bfloat16()""",
             "builtins and modules shadowed": """
 list, sum, input, str, float, int, dict, len = [1], 2, "x", "s", 1.0, 2, {}, 3
 type, id, max, min, round, sorted, next, iter = (4,) * 8
@@ -534,35 +495,16 @@ def patchify(images, patch_size):
     return images.flatten(1)[:, index]"""
         },
         network={
-            "some matrices applied from the right, made in another order": """
-class Dense(nn.Module):
-    "Y = X W + b, the bias made first."
-    def __init__(self, inputs, outputs):
-        super().__init__()
-        self.b = nn.Parameter(torch.zeros(outputs))
-        self.W = nn.Parameter(nn.init.orthogonal_(torch.empty(inputs, outputs)))
-
-    def forward(self, X):
-        return torch.matmul(X, self.W).add(self.b)
-
-class PatchMLP(nn.Module):
-    def __init__(self, patch_size, dim, token_hidden, channel_hidden, depth, num_classes):
-        super().__init__()
-        n = (28 // patch_size) ** 2
-        self.patch_size, self.depth = patch_size, depth
-        self.last = nn.ModuleList([nn.Linear(channel_hidden, dim) for _ in range(depth)][::-1])
-        self.third = nn.ModuleList([nn.Linear(dim, channel_hidden) for _ in range(depth)][::-1])
-        self.out = Dense(dim, num_classes)
-        self.second = nn.ModuleList([Dense(token_hidden, n) for _ in range(depth)][::-1])
-        self.first = nn.ModuleList([Dense(n, token_hidden) for _ in range(depth)][::-1])
-        self.into = Dense(patch_size**2, dim)
-
-    def forward(self, images):
-        X = self.into(patchify(images, self.patch_size))
-        for i in reversed(range(self.depth)):  # the last of each list is the first block's
-            O1 = self.second[i](self.first[i](X.permute(0, 2, 1)).clamp_min(0))
-            X = self.last[i](self.third[i](O1.permute(0, 2, 1)).clamp_min(0))
-        return self.out(X.sum(dim=1).div(X.size(1)))"""
+            "features first: X is (b, dim, patches) from the stem on": but(
+                but(
+                    NETWORK,
+                    "return self.mlp2(self.mlp1(X.mT).mT)",
+                    """O1 = self.mlp1(X.permute(0, 2, 1))
+        return self.mlp2(torch.transpose(O1, 1, 2))""",
+                ),
+                "self.blocks(self.stem(X)).mean(dim=1)",
+                "torch.mean(self.blocks(self.stem(X)).swapaxes(1, 2), -1)",
+            )
         },
         train={
             "every matrix square: 16 patches, 16 features": but(

@@ -9,12 +9,12 @@ from typing import NamedTuple
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook
 
-FULL, NONE = [1, 2, 3, 2, 1, 1], [0] * 6
+FULL, NONE = [1] * 10, [0] * 10
 Sources = dict[str, str]  # name of a variant (empty: the plain one) -> source of its cell
 
 
 class Case(NamedTuple):
-    """A submission, what it deserves step by step, what it tries, what a human must be told."""
+    """A submission, what its questions deserve, what it tries, what a human must be told."""
 
     notebook: NotebookNode
     points: list[int]

@@ -1,187 +1,143 @@
-"""The reader of answers: whatever a kernel sends becomes arrays, or an error of one line."""
+"""The two files of a box: whatever they hold becomes a notebook and arrays, or one sentence."""
 
-import base64
-import time
-import tracemalloc
-from contextlib import suppress
+import io
+import zipfile
 from random import Random
 
-from tools.grading import probes
+from tools.grading import rubric
+from tools.grading.rubric import AnswerError, read_answers
+from tools.reader import ReadError, read_notebook
 
+import nbformat
 import numpy as np
 import pytest
-from tools.grading.probes import AnswerError, read_answer
+from made_up import small_notebook
 
-NUM_ANSWERS = 1500
-
-
-def encoded(array):
-    """An array as a kernel sends it."""
-    data = np.asarray(array, "<f8")
-    return {"shape": list(data.shape), "data": base64.b64encode(data.tobytes()).decode()}
-
-
+NUM_FILES = 1500
 ARRAYS = {
-    "patches": np.arange(24.0).reshape(2, 3, 4),
-    "loss": np.array(2.3),
-    "none": np.ones((0, 4)),
+    "0/answer/patches": np.arange(24.0).reshape(2, 3, 4),
+    "0/answer/loss": np.array(2.3),
+    "1/answer/none": np.ones((0, 4)),
+    "1/answer/turned": np.asfortranarray(np.arange(6).reshape(2, 3)),
+    "2/error/": np.array("NameError: no\npatchify"),
 }
-VALID = {"arrays": {name: encoded(array) for name, array in ARRAYS.items()}}
 
 
-def nested(wrap, depth):
-    """A value with `depth` others around it."""
-    value = 0
-    for _ in range(depth):
-        value = wrap(value)
-    return value
+def packed(arrays):
+    """A file of answers as a box leaves it."""
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
 
 
-# Values that JSON can hold; hardly any belongs where it is put.
-ODD = [
-    *(None, True, False, 0, 1, -1, 2, 2.0, 2.5, -0.0, 2**31, 2**53 + 1, 2**63, 2**64, -(2**63)),
-    *(10**30, 10**4000, 1e308, float("nan"), float("inf"), float("-inf")),
-    *(
-        "",
-        "2",
-        "٣",
-        "a\nb\r\u2028c",
-        "\ud800",
-        "\udfff\ud800",
-        "\0",
-        "=1+1",
-        "\x1b[2J",
-        "x" * 10**5,
-    ),
-    *([], {}, [[]], [None], [2, 3, 4], [2.0, 3, 4], [True, 3, 8], ["2", 3, 4], [-1, 24], [24, -1]),
-    *([2**31] * 3, [2**63, 0], [0, 2**62, 8], [2**32, 2**32], [10**9], [1] * 33, [24] + [1] * 65),
-    *([0] * 1000, [10**4000], [float("nan")], [float("inf"), 1], ["\ud800"], [[2, 3, 4]], [24]),
-    *({"shape": [1], "data": ""}, {"arrays": {}}, {"error": "no"}, {"\ud800": []}, {"error": 3}),
-    *(nested(lambda value: [value], 50_000), nested(lambda value: {"arrays": value}, 50_000)),
-    *(encoded(np.zeros(24))["data"], encoded(np.zeros(23))["data"], encoded([np.nan] * 24)["data"]),
-    *(base64.b64encode(b"\xff" * 192).decode(), base64.b64encode(bytes(191)).decode()),
-    *("====", "AAAA\nAAAA", "AAA", "A" * 257, "-_-_" * 64, "é" * 256, "\ud800" * 256, "A" * 10**6),
-    *("AAAAAAAA8H8=" * 3, "AAAAAAAA+H8=", " AAAAAAAA8D8= ", "AAAAAAAA8D8=AAAAAAAA8D8="),
-]
-KEYS = ["error", "arrays", "shape", "data", "dtype", "loss", "", "\ud800", "k" * 10**5, "a\nb"]
+def zipped(members, **options):
+    """A zip with these members: pairs of a name and bytes."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", **options) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return file.getvalue()
 
 
-def put(generator, old):
-    return generator.choice(ODD)
+def saved(array):
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=True)
+    return file.getvalue()
 
 
-def remove(generator, old):
-    if not isinstance(old, dict | list) or not old:
-        return old
-    gone = generator.randrange(len(old))
-    kept = [
-        item for i, item in enumerate(old.items() if isinstance(old, dict) else old) if i != gone
-    ]
-    return dict(kept) if isinstance(old, dict) else kept
+def header(shape, dtype="<f8", fortran=False, data=b""):
+    """An array's file that says this of itself."""
+    text = f"{{'descr': {dtype!r}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + data
 
 
-def add(generator, old):
-    if isinstance(old, dict):
-        return old | {generator.choice(KEYS): generator.choice(ODD)}
-    return [*old, generator.choice(ODD)] if isinstance(old, list) else old
+def test_a_valid_file_is_read_number_by_number():
+    answers, errors = read_answers(packed(ARRAYS))
+    assert errors == {2: {"": "NameError: no patchify"}}
+    assert {f"{n}/answer/{name}" for n in answers for name in answers[n]} == set(ARRAYS) - {
+        "2/error/"
+    }
+    for number, arrays in answers.items():
+        for name, array in arrays.items():
+            assert array.dtype == np.float64
+            np.testing.assert_array_equal(array, ARRAYS[f"{number}/answer/{name}"])
 
 
-def multiply(generator, old):
-    times = generator.choice([2, 30, 1000])
-    if isinstance(old, dict) and old:
-        return old | {f"another {i}": generator.choice(list(old.values())) for i in range(times)}
-    return old * times if isinstance(old, list | str) and len(old) < 10_000 else old
+REFUSED = {
+    "no zip": b"answers",
+    "nothing": b"",
+    "objects": zipped([("0/answer/x.npy", saved(np.array([{}])))]),
+    "texts as answers": zipped([("0/answer/x.npy", saved(np.array(["a", "b"])))]),
+    "a size that is a lie": zipped([("0/answer/x.npy", header("(1000000,)", data=bytes(8)))]),
+    "a size that cannot be": zipped([("0/answer/x.npy", header("(-1,)"))]),
+    "an endless size": zipped([("0/answer/x.npy", header(f"({2**62}, {2**62})"))]),
+    "more than 64 dimensions": zipped([("0/answer/x.npy", header((1,) * 70, data=bytes(8)))]),
+    "code for a header": zipped([("0/answer/x.npy", header("__import__('os').abort()"))]),
+    "a bomb": zipped([("0/answer/x.npy", bytes(2**27))], compression=zipfile.ZIP_DEFLATED),
+    "a path": zipped([("../../answer/x.npy", saved(np.ones(1)))]),
+    "no question's": zipped([("x/answer/x.npy", saved(np.ones(1)))]),
+    "very many": zipped([(f"0/answer/{n}.npy", saved(np.ones(1))) for n in range(2001)]),
+}  # fmt: skip
 
 
-def cut(generator, old):
-    if not isinstance(old, str):
-        return old
-    place = generator.randrange(len(old) + 1)
-    other = generator.choice(["", "=", "\n", "*", "é", "\ud800", "AAAA"])
-    return old[:place] + other + old[place + generator.choice([0, 1, 4]) :]
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_answer_is_refused_in_one_line(name):
+    with pytest.raises(AnswerError, match=r"^[ -~]{10,200}$"):
+        read_answers(REFUSED[name])
 
 
-def altered(generator, answer):
-    """The answer with one change at a random place of its first levels."""
-    if isinstance(answer, dict | list) and answer and generator.random() < 0.8:
-        items = dict(answer) if isinstance(answer, dict) else dict(enumerate(answer))
-        key = generator.choice(list(items))
-        items[key] = altered(generator, items[key])
-        return items if isinstance(answer, dict) else list(items.values())
-    return generator.choice([put, put, remove, add, multiply, cut])(generator, answer)
+def test_answers_larger_than_the_limit_are_refused(monkeypatch):
+    size = sum(len(saved(array)) for array in ARRAYS.values())
+    monkeypatch.setattr(rubric, "MAX_BYTES", size)
+    read_answers(packed(ARRAYS))
+    monkeypatch.setattr(rubric, "MAX_BYTES", size - 1)
+    with pytest.raises(AnswerError, match="more answers than"):
+        read_answers(packed(ARRAYS))
 
 
-def odd_answers():
-    """Answers that are not, or not quite, what a kernel should send; the same in every run."""
-    generator = Random(14)
-    yield from ODD
-    yield from ({"arrays": value} for value in ODD)
-    yield from ({"error": value} for value in ODD)
-    yield from ({"arrays": {"a": encoded(np.zeros(24)) | {"shape": value}}} for value in ODD)
-    yield from ({"arrays": {"a": encoded(np.zeros(24)) | {"data": value}}} for value in ODD)
-    for _ in range(NUM_ANSWERS):
-        answer = VALID
-        for _ in range(generator.choice([1, 1, 2, 3])):
-            answer = altered(generator, answer)
-        yield answer
+def spoilt(random, content):
+    """The file with a few bytes, or a stretch, other than they were."""
+    content = bytearray(content)
+    for _ in range(random.choice([1, 1, 3, 30])):
+        place = random.randrange(len(content))
+        match random.randrange(4):
+            case 0:
+                content[place] = random.randrange(256)
+            case 1:
+                del content[place : place + random.choice([1, 8, 200])]
+            case 2:
+                content[place:place] = random.randbytes(random.choice([1, 8, 200]))
+            case 3:
+                content[place : place + 8] = content[:8]
+        content = content or bytearray(1)
+    return bytes(content)
 
 
-def test_a_valid_answer_is_read_number_by_number():
-    arrays = read_answer(VALID)
-    assert arrays.keys() == ARRAYS.keys()
-    for name, array in ARRAYS.items():
-        assert arrays[name].dtype == np.float64
-        np.testing.assert_array_equal(arrays[name], array, strict=True)
-
-
-def test_an_error_of_the_kernel_is_told_in_one_line():
-    with pytest.raises(AnswerError, match="NameError: no patchify"):
-        read_answer({"error": "NameError: no\npatchify"})
-
-
-def test_an_answer_larger_than_the_limit_is_refused(monkeypatch):
-    size = sum(array.nbytes for array in ARRAYS.values())
-    monkeypatch.setattr(probes, "MAX_BYTES", size)
-    read_answer(VALID)
-    monkeypatch.setattr(probes, "MAX_BYTES", size - 1)
-    with pytest.raises(AnswerError, match="larger than"):
-        read_answer(VALID)
-
-
-def test_any_answer_becomes_arrays_or_an_error_of_one_line():
-    read, refused = 0, set()
-    for answer in odd_answers():
+def test_any_pair_of_files_becomes_a_notebook_and_arrays_or_an_error_of_one_line():
+    """Bytes of the zip and of single members are spoilt, the same in every run."""
+    random, read, refused = Random(14), 0, set()
+    whole, executed = packed(ARRAYS), nbformat.writes(small_notebook()).encode()
+    for number in range(NUM_FILES):
         try:
-            arrays = read_answer(answer)
+            nbformat.validate(read_notebook(spoilt(random, executed)))
+        except ReadError as error:
+            refused.add(f"notebook: {error}")
+        content = spoilt(random, whole)
+        if number % 2:
+            members = [(f"{name}.npy", saved(array)) for name, array in ARRAYS.items()]
+            chosen = random.randrange(len(members))
+            name, array = members[chosen]
+            members[chosen] = name, spoilt(random, array[:200])
+            content = zipped(members)
+        try:
+            answers, errors = read_answers(content)
         except AnswerError as error:
-            message = str(error)
-            assert message.isprintable()  # no surrogates, line breaks or other control characters
-            assert 0 < len(message) <= 1000
-            refused.add(message)
+            refused.add(str(error))
         else:
             read += 1
-            sent = answer["arrays"].values()
-            for part, array in zip(sent, arrays.values(), strict=True):
-                assert (type(array), array.dtype) == (np.ndarray, np.float64)
-                assert part["shape"] == list(array.shape)
-                assert all(type(size) is int for size in part["shape"])  # True is none
-                assert len(base64.b64decode(part["data"], validate=True)) == array.nbytes
+            for arrays in answers.values():
+                assert all(array.dtype == np.float64 for array in arrays.values())
+            assert all(text.isprintable() for texts in errors.values() for text in texts.values())
     assert read > 30
     assert len(refused) > 10
-
-
-def test_no_answer_takes_long_or_much_memory():
-    slowest = largest = 0
-    tracemalloc.start()
-    try:
-        for answer in odd_answers():
-            tracemalloc.reset_peak()
-            before, start = tracemalloc.get_traced_memory()[0], time.perf_counter()
-            with suppress(AnswerError):
-                read_answer(answer)
-            slowest = max(slowest, time.perf_counter() - start)
-            largest = max(largest, tracemalloc.get_traced_memory()[1] - before)
-    finally:
-        tracemalloc.stop()
-    assert slowest < 1
-    assert largest < 2**26
+    assert all(sentence.isprintable() for sentence in refused)
