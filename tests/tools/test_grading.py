@@ -112,9 +112,10 @@ def test_nothing_is_left_behind_or_changed(graded):
     folder, out, _ = graded
     kept = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()}
     assert kept == {f"{name}.ipynb" for name in SMALL} | {"other.IPYNB"}
-    assert rows(out)["other.IPYNB"]["total"] == "6"
+    assert rows(out)["other.IPYNB"]["total"] == "3"
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-        "feedback", "grades.csv", "grades.xml", "reports", "results",
+        "changes.csv", "feedback", "feedback.zip", "grades.csv", "grades.xml", "gradescope", "reports",
+        "results",
     ]  # fmt: skip
     if LEVEL != "none":
         commands = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
@@ -145,7 +146,7 @@ def test_every_notebook_has_a_report_and_feedback(graded):
         assert report.is_file() == (is_notebook and "no report" not in reason), (name, reason)
     page = (out / "reports" / "unfinished.html").read_text(encoding="utf-8")
     assert "write double" in page
-    assert "unfinished.ipynb: 4 of 3 points" in page
+    assert "unfinished.ipynb: 2 of 3 points" in page
     page = (out / "reports" / "three errors.html").read_text(encoding="utf-8")
     for error in ("SyntaxError", "ModuleNotFoundError", "StdinNotImplementedError"):
         assert error in page
@@ -258,7 +259,7 @@ assert "A_PASSWORD" not in os.environ
     nbformat.write(changed(small_notebook(), "a + b", "b - a"), folder / "c.ipynb")
     grade(folder, out, "-n", "1", *options, **variables)
     table = rows(out)
-    assert [points(table[name]) for name in "abc"] == [FULL, FULL, [0, 0, 3]]
+    assert [points(table[name]) for name in "abc"] == [FULL, FULL, [0, 0, 1]]
     reasons = [table[name]["reason"] for name in "abc"]
     assert reasons == ["", "", "code cell 3: AssertionError: not the sum"]
 
@@ -326,11 +327,11 @@ def test_bad_input_ends_with_one_sentence(tmp_path, monkeypatch):
     empty = tmp_path / "empty"
     empty.mkdir()
     for folder, options, message in [
-        (tmp_path / "none", [], "is neither a folder nor a file"),
+        (tmp_path / "none", [], "is neither a folder nor a whole zip: No such file"),
         (empty, [], "holds no"),
         (empty, ["--part", "3/2"], "--part must be like 2/10"),
         (empty, ["--assignment", "none.py"], "none.py is not a file"),
-        (empty, ["--assignment", __file__], "must define NOTEBOOK and STEPS"),
+        (empty, ["--assignment", __file__], "must define NOTEBOOK and QUESTIONS"),
     ]:
         with pytest.raises(SystemExit, match=f"^error: .*{message}"):
             call(monkeypatch, folder, "--out", tmp_path / "out", *options)
@@ -381,5 +382,8 @@ def test_nbval_names_each_check():
     options = ["--nbval-lax", "--collect-only", "-q", "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *options, str(NOTEBOOK)]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    for number, step in enumerate(load_rubric().steps, start=1):
-        assert f"::Check {number}: {step.title}\n" in printed
+    text = "\n".join(c.source for c in nbformat.read(NOTEBOOK, as_version=4).cells)
+    titles = re.findall(r"^## (\d)\. (.+)$", text, flags=re.MULTILINE)
+    assert len(titles) == 6
+    for number, title in titles:
+        assert f"::Check {number}: {title}\n" in printed

@@ -111,4 +111,4 @@ def test_an_array_of_jobs_grades_a_class_on_the_cores_that_it_was_given(tmp_path
     subprocess.run(merge, **shell)
     with (tmp_path / "grades" / "grades.csv").open(encoding="utf-8", newline="") as file:
         earned = {row["submission"]: row["total"] for row in csv.DictReader(file)}
-    assert earned == {"a.ipynb": "6", "b.ipynb": "3"}, (tmp_path / "1.txt").read_text()
+    assert earned == {"a.ipynb": "3", "b.ipynb": "2"}, (tmp_path / "1.txt").read_text()

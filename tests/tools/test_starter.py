@@ -46,8 +46,8 @@ def test_the_heading_of_every_step_tells_what_is_graded_and_its_points(answer):
         for before, after in zip(make_starter(answer).cells, told.cells, strict=True)
         if before.source != after.source
     ]
-    for number, (step, (before, after)) in enumerate(zip(steps, changed, strict=True), start=1):
-        assert before.startswith(f"## {number}. {step.title}")
+    for step, (before, after) in zip(steps, changed, strict=True):
+        assert before.startswith(f"## {step.number}. ")
         points = f"{step.points} point{'s' * (step.points > 1)}"
         assert after == f"{before}\n\n> **Graded, {points}.** {step.contract} All else is free."
 

@@ -91,8 +91,9 @@ def collect(source: Path, into: Path) -> Collected:
             walk.folder(source)
         else:
             walk.zip(source, (), ())
-    except (ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{source} is neither a folder nor a whole zip: {error}.") from error
+    except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"{source} is neither a folder nor a whole zip: {why}.") from error
     return _rows(walk)
 
 

@@ -88,6 +88,7 @@ class Shown:
     def __init__(self, displays: dict[str, list[NotebookNode]]) -> None:
         self.outputs: list[NotebookNode] = []
         self._displays, self._clears, self._size = displays, False, 0
+        self.is_too_much = False  # more than MAX_OUTPUT is left
 
     def add(self, kind: str, content: dict[str, Any]) -> None:
         if kind == "clear_output":
@@ -105,13 +106,10 @@ class Shown:
             self.outputs.append(nbformat.v4.output_from_msg(message))
             self._displays.setdefault(shown_as, []).extend(self.outputs[-1:] if shown_as else [])
             self._size += len(str(content))
-
-    def is_too_much(self) -> bool:
-        """Whether more than `MAX_OUTPUT` is left, backspaces and returns applied."""
-        if self._size > MAX_OUTPUT:
+        if self._size > MAX_OUTPUT:  # what is left, backspaces and returns applied?
             self.outputs = coalesce_streams(self.outputs)
             self._size = len(str(self.outputs))
-        return self._size > MAX_OUTPUT
+        self.is_too_much = self._size > MAX_OUTPUT
 
     def kept(self) -> list[NotebookNode]:
         """The outputs for the report: long text is cut, other things that are too long go."""
@@ -174,18 +172,17 @@ class Kernel(RunningKernel):
                 raise DiedError("the kernel ended in this cell (os._exit, a crash, or killed)")
 
     def _read_output(self, timeout: float) -> None:
+        until = time.monotonic() + 0.5  # a flood must not keep it from looking
         with suppress(Empty):
-            while True:
+            while time.monotonic() < until:
                 message = self.kc.get_iopub_msg(timeout=timeout)
                 timeout = 0.0
                 if message["msg_type"] == "status":
                     self.waiting.append(message)
-                elif self.shown.is_too_much():
-                    if self.patience == float("inf"):
-                        self.interrupt()
-                    return
-                else:
+                elif not self.shown.is_too_much:
                     self.shown.add(message["msg_type"], message["content"])
+                elif self.patience == float("inf"):
+                    self.interrupt()
 
     def interrupt(self) -> None:
         self.patience = time.monotonic() + PATIENCE
@@ -195,7 +192,7 @@ class Kernel(RunningKernel):
         """Kill the kernel if it exceeds a limit; look less often where looking takes long."""
         start, most = time.monotonic(), self.task["memory"]
         if start > self.patience:
-            why = "showed too much" if self.shown.is_too_much() else "ran too long"
+            why = "showed too much" if self.shown.is_too_much else "ran too long"
             self.kill(f"{why} and did not obey the interrupt")
         if not most or start < self.next_look or not self.is_alive():
             return
@@ -219,7 +216,8 @@ class Kernel(RunningKernel):
                 for process in psutil.Process(self.km.provisioner.pid).children(recursive=True):
                     with suppress(psutil.NoSuchProcess):
                         process.kill()
-            super().stop()
+            self.km.shutdown_kernel(now=True)
+            del self.km  # its channels stay: closing them may wait for the kernel's answer
 
 
 class Notebook(IPyNbFile):
@@ -296,7 +294,7 @@ class Runner:
 
     def _explain(self, item: IPyNbCell, error: Exception) -> str:
         reply = item.parent.kernel.reply
-        if item.parent.kernel.shown.is_too_much():
+        if item.parent.kernel.shown.is_too_much:
             item.parent.kernel.stop()  # what filled it would make the later cells fail as well
             self.ran.remove(item.cell_num)
             return f"showed more than {MAX_OUTPUT >> 20} MiB"
@@ -320,7 +318,7 @@ class Runner:
             raise DiedError("the kernel hung after this cell") from None
         finally:
             kernel.reply, kernel.shown = reply, shown
-        if reply.get("status") != "ok" or item.parent.timed_out or shown.is_too_much():
+        if reply.get("status") != "ok" or item.parent.timed_out or shown.is_too_much:
             raise ValueError("the cell failed")
 
     def revive(self, notebook: Notebook) -> bool:
@@ -412,7 +410,8 @@ def main(folder: Path) -> None:
     settings.write_text("[pytest]\n")
     options = ["--nbval-lax", "-p", "no:cacheprovider", "-p", "nbval.plugin", "--noconftest"]
     options += ["-c", str(settings), "--rootdir", str(folder), "-q"]
-    sys.exit(pytest.main([*options, task["notebook"]], plugins=[Runner(task, folder)]))
+    status = pytest.main([*options, task["notebook"]], plugins=[Runner(task, folder)])
+    os._exit(status)  # without waiting for the channels of kernels that are gone
 
 
 # What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns is
