@@ -9,20 +9,16 @@ from copy import copy
 from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from tools.report.formulas import font_face, set_formulas
-from tools.report.sanitise import complete_svg, is_whole, left_out, sanitise, shows_anything
+from tools.report.formulas import can_be_set, font_face, set_formulas
+from tools.report.markdown import render
+from tools.report.sanitise import drawing, is_whole, left_out, sanitise, shows_anything
 
 from bs4 import BeautifulSoup, Tag
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import (
-    IPythonRenderer,
-    MarkdownWithMath,
-    MathInlineParser,
-)
 from nbconvert.preprocessors import Preprocessor
 from nbconvert.utils.exceptions import ConversionException
 from nbformat import NotebookNode
@@ -92,56 +88,21 @@ def _choose(output: NotebookNode) -> None:
         if in_picture or not shows_anything(html):
             del data["text/html"]
             missing = re.findall(r"\[left out: (.*?)\]", html)
+    if "image/svg+xml" in data:
+        data["image/svg+xml"] = drawing(data["image/svg+xml"])
+        if not data["image/svg+xml"]:
+            missing.append(data.pop("image/svg+xml") or "drawing")
+    if not can_be_set(data.get("text/latex", "")) and any(kind in data for kind in PICTURES):
+        del data["text/latex"]
     kind = next((kind for kind in KINDS if kind in data), None)
     if kind in (None, "text/plain", *PICTURES):  # the others can say all that there is
         missing += [other for other in data if other not in KINDS]
     output.metadata.left_out = left_out(*missing) if missing else ""
-    if kind == "image/svg+xml":
-        data[kind] = complete_svg(data[kind])
     if kind in PICTURES:
         words = data.get("text/plain", "").strip().strip("<>")[:200]
         about = output.metadata.setdefault(kind, {})
         about["alt"] = about.get("alt") or words or "Picture without a description"
     output.data = {kind: data[kind]} if kind else {}
-
-
-class MathParser(MathInlineParser):
-    """Lets a formula within a line hold text with formulas in it."""
-
-    SPECIFICATION = MathInlineParser.SPECIFICATION | {
-        "inline_math_tex": r"(?<![$\\])\$(?P<math_inline_tex>"
-        r"(?>\\(?:text|mbox|hbox)\{[^{}]*\}|(?s:.))+?)(?<![$\\])\$"
-    }
-
-
-class MathRenderer(IPythonRenderer):
-    """Marks formulas in the HTML that comes from Markdown, for `set_formulas`."""
-
-    def inline_math(self, body: str) -> str:
-        return f'<span class="formula">{self.escape_html(body)}</span>'
-
-    def block_math(self, body: str) -> str:
-        return f'<span class="formula display">{self.escape_html(body)}</span>'
-
-    def inline_html(self, html: str) -> str:
-        # nbconvert would look for pictures in each tag alone, and close it at once.
-        return super().inline_html(html) if html.startswith("<img") else html
-
-    def _embed_image_or_attachment(self, src: str) -> str:
-        return self._src_to_base64(src) or src
-
-    def _src_to_base64(self, src: str) -> str | None:
-        """Embed attachments in HTML too; nbconvert does so in Markdown's own pictures alone."""
-        if src.startswith("attachment:"):
-            attached = self.attachments.get(unquote(src.removeprefix("attachment:")), {})
-            return next((f"data:{kind};base64,{data}" for kind, data in attached.items()), None)
-        try:
-            return super()._src_to_base64(src)
-        except (OSError, ValueError):  # a folder, or no name for a file
-            return None
-
-    def latex_environment(self, name: str, body: str) -> str:
-        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
 
 
 class ReportExporter(HTMLExporter):
@@ -188,14 +149,9 @@ class ReportExporter(HTMLExporter):
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
         """Turn Markdown into clean HTML with its formulas marked, for `set_formulas`."""
-        renderer = MathRenderer(
-            escape=False,
-            attachments=context.get("cell", {}).get("attachments", {}),
-            embed_images=self.embed_images,
-            path=context.get("resources", {}).get("metadata", {}).get("path", ""),
-            exclude_anchor_links=True,
-        )
-        return sanitise(MarkdownWithMath(renderer, inline=MathParser()).render(source))
+        attachments = context.get("cell", {}).get("attachments", {})
+        folder = context.get("resources", {}).get("metadata", {}).get("path", "")
+        return sanitise(render(source, attachments, folder))
 
     def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
         resources = super()._init_resources(resources)
