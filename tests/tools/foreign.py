@@ -301,7 +301,8 @@ FOREIGN = {
     "a look borrowed": notebook(
         '<section class="grader" aria-label="From the grader" style="border: 9px solid red">'
         '<p class="from">From the grader</p>10 of 10 points</section>'
-        '<header role="banner">head</header><style>.grader {display: none}</style>',
+        '<header role="banner">head</header>',
+        "<style>.grader {display: none}</style>",
         code("x", shown(text_html='<div class="cell code celltag_facts" id="code-1">fact</div>')),
         code("x", tags=["grader from", 'a"b']),
     ),

@@ -46,10 +46,11 @@ def sanitise(html: str) -> str:
     gone, and formulas are marked for `set_formulas`.
     """
     content = BeautifulSoup(f"<body>{html}", "html5lib").body
+    _bring_symbols(content)
     apply_styles(content)
-    for drawing in content.find_all("svg"):
-        if drawing.find_parent("svg") is None:
-            drawing.replace_with(_as_picture(drawing, content))
+    for element in content.find_all("svg"):
+        if element.find_parent("svg") is None:
+            element.replace_with(_as_picture(element))
     _drop(content)
     for box in content.find_all("input", type="checkbox"):
         box.replace_with("\u2611 " if box.has_attr("checked") else "\u2610 ")
@@ -165,12 +166,21 @@ def drawing(svg: str) -> str:
     return base64.b64encode(svg.encode()).decode()
 
 
-def _as_picture(element: Tag, content: Tag) -> Tag:
-    """A drawing in HTML as an `img`, in which nothing can run or load."""
-    for use in element.find_all("use"):  # what lies in another drawing comes along
+def _bring_symbols(content: Tag) -> None:
+    """Copy into each drawing what it uses of another one; icons are often drawn like that."""
+    for use in content.select("svg use"):
         name = (use.get("xlink:href") or use.get("href") or "").removeprefix("#")
-        if name and not element.find(id=name) and (symbol := content.find(id=name)):
-            element.insert(0, copy(symbol))
+        element = use.find_parent("svg")
+        if not (name and element.find(id=name)):
+            symbol = content.find("symbol", id=name)
+            if symbol:
+                element.insert(0, copy(symbol))
+            else:
+                use.decompose()
+
+
+def _as_picture(element: Tag) -> Tag:
+    """A drawing in HTML as an `img`, in which nothing can run or load."""
     if not element.find(True):
         return NavigableString("")
     title = element.title.get_text() if element.title else "Drawing without a description"

@@ -13,6 +13,7 @@ from tinycss2.color3 import parse_color
 Color = tuple[float, float, float]
 BLACK, WHITE = (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
 CONTRAST = 4.5  # that WCAG asks of text
+# Of length nothing: what a page without a script keeps folded.
 NOTHING = {"0", "0px", "0em", "0rem"}
 PIXELS = {"px": 1, "em": 16, "rem": 16}
 
@@ -45,7 +46,7 @@ def _declared(content: BeautifulSoup) -> Iterator[Declared]:
     """What the style sheets say, in order."""
     by_id = {one["id"]: one for one in content.select("[id]")}
     for sheet in content.find_all("style"):
-        for rule in tinycss2.parse_stylesheet(sheet.get_text(), skip_comments=True):
+        for rule in tinycss2.parse_stylesheet(sheet.string or "", skip_comments=True):
             if rule.type != "qualified-rule":
                 continue
             selector = tinycss2.serialize(rule.prelude).strip()
