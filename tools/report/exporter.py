@@ -128,6 +128,7 @@ class ReportExporter(HTMLExporter):
         order_headings(page)
         number_figures(page)
         title = re.sub(r'["\\<\n]', " ", page.h1.get_text())[:80]
-        css = f'@page {{ @top-left {{ content: "{title}" }} }}\n{font_face(page)}'
+        css = f'@page {{ @top-left {{ content: "{title}" }} }}\n'
+        css += f"@page :first {{ @top-left {{ content: none }} }}\n{font_face(page)}"
         page.head.append(page.new_tag("style", string=css))
         return CONTROL.sub("", str(page)), resources

@@ -128,7 +128,11 @@ def _shown(kind: str, data: dict[str, Any], metadata: dict[str, Any], folder: st
     if kind in PICTURES:
         return _picture(kind, content, metadata.get(kind), data.get("text/plain", ""))
     if kind in ("text/markdown", "text/latex"):
-        return sanitise(render(content, {}, folder))
+        html = sanitise(render(content, {}, folder))
+        about = metadata.get(kind)
+        words = about.get("alt") if isinstance(about, dict) else None
+        caption = f"<table><caption>{escape(str(words))}</caption>" if words else "<table>"
+        return html.replace("<table>", caption, 1)
     return _text(content) if kind == "text/plain" else content
 
 

@@ -12,7 +12,7 @@ from bs4 import BeautifulSoup, Tag
 NUMBER = re.compile(r"[^\w\s]?[\d.,\s]*\d[\d.,]*(e[+-]?\d+)?\s?(%|ms|s)?|NaN|nan|None|[^\w\s]|")
 # What stands for a figure's description where there is none.
 NO_WORDS = re.compile(r"Figure size|Picture without|Drawing without|.* at 0x")
-LEAD_IN = 100  # characters: a longer sentence before a table is no caption
+LEAD_IN = 120  # characters: a longer sentence before a table is no caption
 
 
 def finish_tables(page: BeautifulSoup) -> None:
@@ -61,14 +61,15 @@ def number_figures(page: BeautifulSoup) -> None:
 
 
 def _lead_in(table: Tag) -> str:
-    """The sentence that leads to the cell of a table, if it is short."""
+    """The one short sentence that leads to the cell of a table, or the title in bold before it."""
     cell = table.find_parent(class_="code")
     before = cell and cell.find_previous_sibling()
     paragraphs = before.find_all("p", recursive=False) if before else []
-    if not paragraphs or paragraphs[-1].find(class_="formula"):
-        return ""
-    sentence = re.match(r".*?[.:!?](?= |$)|", paragraphs[-1].get_text(), re.DOTALL)[0]
-    return sentence.rstrip(":.") + "." if 0 < len(sentence) <= LEAD_IN else ""
+    words = paragraphs[-1].get_text() if paragraphs else ""
+    if words and paragraphs[-1].contents[0].name == "strong":
+        words = paragraphs[-1].strong.get_text()
+    single = re.fullmatch(r"[^.:!?]+[.:]", words.strip())
+    return words.strip(" :.\n") + "." if single and len(words) <= LEAD_IN else ""
 
 
 def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -> None:

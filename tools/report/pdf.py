@@ -47,7 +47,7 @@ def print_page(page: str, folder: Path) -> bytes:
             pages = PdfReader(pdf)
             places = pages.named_destinations.items()
             numbers = {
-                unquote(to): pages.get_destination_page_number(one) + 1 for to, one in places
+                unquote(to)[1:]: pages.get_destination_page_number(one) + 1 for to, one in places
             }
             return _print(browser, _numbered(page, numbers), Path(name).resolve()).read_bytes()
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -56,7 +56,9 @@ def print_page(page: str, folder: Path) -> bytes:
 
 def _for_paper(page: str) -> str:
     """The page with its look on paper as its only one, and the script that fits wide things in."""
-    page = page.replace("@media screen", "@media (width < 0px)").replace("@media print", "@media all")
+    page = page.replace("@media screen", "@media (width < 0px)").replace(
+        "@media print", "@media all"
+    )
     nonce = secrets.token_hex()
     page = page.replace(
         "default-src 'none';", f"default-src 'none'; script-src 'nonce-{nonce}';", 1
