@@ -327,7 +327,8 @@ FOREIGN = {
         code("json", shown(**{"application/json": {"a": [1]}}, text_plain="{'a': [1]}")),
     ),
     "dollars of several kinds": notebook(
-        "# Dollars\n\n$$a$$$b$ is a word $$c$$ for $d$.\n\nIt costs $5 and $6, or \\$7, or 8 $ and 9 $.",
+        "# Dollars\n\n$$a$$$b$ is a word $$c$$ for $d$.",
+        "It costs $5 and $6, or \\$7, or 8 $ and 9 $.",
         "Escaped \\$x\\$ is none, $n$th is one, `$p$ and $q$` is code.",
     ),
     "references outside of formulas": notebook(
@@ -361,7 +362,7 @@ FOREIGN = {
             "dataset",
             shown(
                 text_html="<svg style='position: absolute; width: 0; height: 0'><defs>"
-                "<symbol id='icon' viewBox='0 0 32 32'><path d='M2 2h28v28z'/></symbol></defs></svg>"
+                "<symbol id='icon' viewBox='0 0 9 9'><path d='M2 2h28v28z'/></symbol></defs></svg>"
                 "<style>.wrap {display: block !important} .fallback {display: none}"
                 ".in {display: none} .part {display: none} .in:checked ~ .part {display: block}"
                 ".icon {width: 1em; height: 1em}</style><pre class='fallback'>secret five</pre>"
@@ -415,8 +416,8 @@ FOREIGN = {
         code(
             "a",
             printed("working\b\b\b\b\b\b\bfinished\n10 %\r100 %\nlong line\rshort"),
-            printed("old\x1b[2Jnew\n\x1b]0;a title\x07after"),
         ),
+        code("cleared", printed("old\x1b[2Jnew\n\x1b]0;a title\x07after")),
         code("b", printed("one\r\ntwo\r\n")),
     ),
     "control characters": notebook(

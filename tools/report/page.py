@@ -41,8 +41,9 @@ def _align_numbers(table: Tag) -> None:
         if any(any(map(str.isdigit, text)) for text in texts) and all(map(NUMBER.fullmatch, texts)):
             heads = [row[column] for row in rows if row not in body and len(row) > column]
             for cell in cells + heads:
-                if "text-align" not in cell.get("style", "") and "colspan" not in cell.attrs:
-                    cell["style"] = cell.get("style", "") + "text-align:right"
+                style = cell.get("style", "")
+                if "text-align" not in style and "colspan" not in cell.attrs:
+                    cell["style"] = f"{style};text-align:right".lstrip(";")
 
 
 def number_figures(page: BeautifulSoup) -> None:
