@@ -367,7 +367,8 @@ FOREIGN = {
                 ".in {display: none} .part {display: none} .in:checked ~ .part {display: block}"
                 ".icon {width: 1em; height: 1em}</style><pre class='fallback'>secret five</pre>"
                 "<div class='wrap' style='display: none'>Dimensions: x 3"
-                "<div><input class='in' type='checkbox' checked><div class='part'>temperature</div></div>"
+                "<div><input class='in' type='checkbox' checked>"
+                "<div class='part'>temperature</div></div>"
                 "<div><input class='in' type='checkbox'><div class='part'>secret six</div></div>"
                 "<svg class='icon'><use xlink:href='#icon'></use></svg></div>",
                 text_plain="<Dataset>",
@@ -394,7 +395,8 @@ FOREIGN = {
             "frame.style",
             shown(
                 text_html="<style>#T_row0 {background-color: #ffff00; color: #ffffaa}"
-                "#T_row1 {color: red}</style><table><tr><th>a</th></tr><tr><td id='T_row0'>1</td></tr>"
+                "#T_row1 {color: red}</style><table><tr><th>a</th></tr>"
+                "<tr><td id='T_row0'>1</td></tr>"
                 "<tr><td id='T_row1'>-2</td></tr></table>"
             ),
         ),

@@ -35,7 +35,23 @@ function split(box, table, room) {
   return boxes
 }
 
+// A long formula goes on in the next line, before a sign of its first level.
+function breakLines(box) {
+  for (const math of box.querySelectorAll(":scope > math")) {
+    const parts = [math.cloneNode(false)]
+    for (const child of [...math.childNodes]) {
+      if (child.localName === "mo" && /^[=+<>\u2212\u2264\u2265]$/.test(child.textContent))
+        parts.push(math.cloneNode(false))
+      parts.at(-1).append(child)
+    }
+    math.replaceWith(...parts.filter((part) => part.hasChildNodes()))
+  }
+  box.style.flexWrap = "wrap"
+  box.style.columnGap = "0.25em"
+}
+
 function fit(box, room) {
+  if (box.matches(".formula") && room < READABLE * box.scrollWidth) breakLines(box)
   const scale = room / box.scrollWidth
   if (scale >= 1) return
   box.style.zoom = Math.max(scale * 0.99, 0.3)
