@@ -283,6 +283,7 @@ BARS = [
     (r"\left| \frac{a}{b} \right|", r"\frac{a}{b}"),
     (r"\widetilde{ab}", "ab"),
     (r"\widehat{ab}", "ab"),
+    (r"\widehat{X}", "X"),
     (r"\bar{x}", "x"),
     (r"\vec{x}", "x"),
     (r"\sqrt{x}", "x"),

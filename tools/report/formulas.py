@@ -197,11 +197,13 @@ def _depth(latex: str) -> int:
 
 
 def _draw_bars(math: Tag) -> None:
-    """Let CSS draw the bars over, under and after, which browsers lose as math-core writes them."""
+    """Let CSS draw the bars, and write hats, so that browsers do not lose them."""
     for bar in math.find_all("mo", string="\N{COMBINING LOW LINE}"):
         place = "over" if bar.parent.name == "mover" else "under"
         bar.parent.attrs, bar.parent.name = {"class": place}, "mrow"
         bar.decompose()
+    for hat in math.find_all("mo", string="\N{COMBINING CIRCUMFLEX ACCENT}"):
+        hat.string = "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"  # the other is lost over one letter
     for row in math.select("mtr + mtr:last-child"):
         cells = row.find_all("mtd", recursive=False)
         if not row.get_text() and "border-top" in str(cells[0].get("style")):
