@@ -1,8 +1,12 @@
 # `make` lists the targets.
 BIN := .venv/bin
 NOTEBOOK := notebooks/fashion_mnist.ipynb
+STARTER := starter/fashion_mnist.ipynb
 FURTHER := notebooks/further.ipynb
-EXECUTE := $(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook \
+EXERCISES := notebooks/exercises.ipynb
+# Keys for the kernel's sockets: without, it warns that its TCP is in plain text.
+ENCRYPTED := --KernelManager.transport_encryption=auto
+EXECUTE := $(BIN)/jupyter nbconvert --log-level=WARN --execute --to notebook $(ENCRYPTED) \
 	--ExecutePreprocessor.record_timing=False
 
 # .venv/.ready-3.12 says that .venv is complete, and which Python made it: that stays until PYTHON
@@ -18,16 +22,6 @@ endif
 REFUSAL = $(PYTHON) $(if $(VERSION),is Python $(VERSION),does not run here or lacks venv (Debian: \
 	apt-get install python3-venv)); name one of $(PYTHONS), as in: make report PYTHON=python3.13
 
-# The data: FASHION_MNIST_ROOT, else ../shared/data beside the checkout, else data/ (utils' default).
-ifndef FASHION_MNIST_ROOT
-ifneq ($(wildcard ../shared/data/FashionMNIST),)
-FASHION_MNIST_ROOT := $(abspath ../shared/data)
-endif
-endif
-ifdef FASHION_MNIST_ROOT
-export FASHION_MNIST_ROOT
-endif
-
 # Nobody's settings change what a test or a notebook does; in JupyterLab they are welcome.
 unexport $(filter PYTHON% PYTEST%,$(.VARIABLES))
 ifneq ($(MAKECMDGOALS),lab)
@@ -37,27 +31,29 @@ export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/jupyter
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 endif
 
-.PHONY: help report further test test-quick lint pins lab notebook benchmark starter check grade \
-	clean
+.PHONY: help report further test test-quick lint pins renew lab notebook benchmark starter check \
+	grade clean
 
 help:
 	@echo "make report      execute the notebook, write report/fashion_mnist.html"
 	@echo "make further     the same for the second notebook: report/further.html"
 	@echo "make test        every test: units, nbval on the notebook, lint"
 	@echo "make test-quick  the tests that neither train, grade, nor start other programs"
-	@echo "make lab         open the notebook in JupyterLab"
+	@echo "make lab         open the starter in JupyterLab, or the notebook where there is no starter"
 	@echo "make benchmark   loader, training, time to an accuracy, growth, a busy machine (20 to 30 minutes)"
 	@echo "make notebook    re-execute the committed notebooks in place (maintainers)"
 	@echo "make pins        check that the pins resolve for every Python and platform (maintainers)"
-	@echo "make starter     write starter/fashion_mnist.ipynb, the notebook a student begins with"
+	@echo "make renew       renew all pins but those that pyproject.toml holds back (maintainers)"
+	@echo "make starter     write starter/fashion_mnist.ipynb, the notebook a student begins with;"
+	@echo "                 FORCE=1 replaces one that was changed"
 	@echo "make check NOTEBOOK=my.ipynb    what each of its steps earns, and its report beside it"
 	@echo "make grade SUBMISSIONS=folder   grade every notebook below it into grades/"
-	@echo "make clean       remove build/, report/, starter/ and grades/"
+	@echo "make clean       remove build/, report/ and grades/"
 
 $(READY): pyproject.toml constraints.txt
 	$(if $(wildcard $@)$(filter $(PYTHONS),$(VERSION)),,$(error $(REFUSAL)))
 	test -e $@ || { rm -f .venv/.ready-*; $(PYTHON) -m venv --clear .venv; }
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	touch $@
 
 report: $(READY)
@@ -85,20 +81,25 @@ lint: $(READY)
 pins: $(READY)
 	$(BIN)/python .ci/pins.py
 
+renew: $(READY)
+	$(BIN)/uv pip compile pyproject.toml --extra test --universal --python-version 3.11 \
+		--fork-strategy fewest --upgrade --only-binary :all: --no-annotate --quiet \
+		--custom-compile-command "make renew" --output-file constraints.txt
+	$(BIN)/python .ci/pins.py
+
 lab: $(READY)
-	$(BIN)/jupyter lab $(NOTEBOOK)
+	$(BIN)/jupyter lab $(ENCRYPTED) $(or $(wildcard $(STARTER)),$(NOTEBOOK))
 
 notebook: $(READY)
-	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK) $(FURTHER)
+	FASHION_MNIST_REQUIRED=1 $(EXECUTE) --inplace $(NOTEBOOK) $(FURTHER) $(EXERCISES)
 	$(BIN)/ruff format --quiet notebooks
-	$(BIN)/python -m tools.notebook docs/training.png
 
 benchmark: $(READY)
 	for script in loader training time_to_accuracy scaling busy; do \
 		FASHION_MNIST_REQUIRED=1 $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 starter: $(READY)
-	$(BIN)/python -m tools.starter starter/fashion_mnist.ipynb
+	$(BIN)/python -m tools.starter $(STARTER) $(if $(FORCE),--force)
 
 check: $(READY)
 	$(if $(filter command line,$(origin NOTEBOOK)),,$(error which file? make check NOTEBOOK=my.ipynb))
@@ -111,4 +112,4 @@ grade: $(READY)
 		$(if $(WORKERS),-n $(WORKERS))
 
 clean:
-	rm -rf build report starter grades
+	rm -rf build report grades

@@ -40,7 +40,7 @@ def resolve(python: str, platform: str) -> str:
     Raises:
         subprocess.CalledProcessError: if the pins do not resolve; uv has then printed why.
     """
-    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "dev"]
+    command = [sys.executable, "-m", "uv", "pip", "compile", "pyproject.toml", "--extra", "test"]
     command += ["--constraint", "constraints.txt", "--only-binary", ":all:", "--quiet"]
     command += ["--python-version", python, "--python-platform", platform]
     command += ["--python", sys.executable]  # or uv spends seconds on looking for `python`

@@ -11,7 +11,8 @@ unfinished one beside it after every epoch: an interrupted command goes on where
 
 The last line is one JSON object for the last model: `accuracies` and `mean` are those of the model
 as it is judged, `last` those of its last weights, `epochs` those of its averaged weights after each
-epoch (null if it is judged by its last ones), `seconds` is a run's median.
+epoch (null if it is judged by its last ones), `seconds` is a run's median, `measured` says when,
+where and of which code the runs were made.
 
 --write puts the table of the assignment, the ladder or the ablation where the READMEs show it. With
 the ladder it also times some steps of each model on all cores, which nothing else should use
@@ -30,6 +31,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import asdict, replace
+from datetime import date
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ from utils.training import History, evaluate
 import matplotlib.pyplot as plt
 import torch
 from matplotlib.ticker import LogLocator
-from measure import machine, parse, write_table
+from measure import commit, machine, parse, write_table
 from recipes import (
     ABLATION,
     ASSIGNMENT,
@@ -67,6 +69,7 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "accuracy.jsonl"
 PICTURE = ROOT / "benchmarks" / "accuracy.png"
+CURVES = ROOT / "docs" / "training.png"
 
 
 def main() -> None:
@@ -105,7 +108,8 @@ def main() -> None:
 
     data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device, arguments.validation)
     measured_on = "validation" if arguments.validation else "test"
-    print(f"{machine()}; {data[0].source}, accuracy on {data[1].num_images:,} {measured_on} images")
+    print(f"commit {commit()}; {machine()}")
+    print(f"{data[0].source}, accuracy on {data[1].num_images:,} {measured_on} images")
     summaries = []
     for name, recipe in recipes.items():
         runs = [
@@ -128,6 +132,7 @@ def main() -> None:
         write_table(f"assignment, {threads} thread{'s' * (threads > 1)}", table)
         if threads > 1:  # as a visitor runs it
             write_table("accuracy", table, ROOT / "README.md")
+            draw_assignment(summaries[0])
 
 
 def kept_run(
@@ -154,6 +159,7 @@ def kept_run(
                 return json.loads(line)
     unfinished = results.with_name(f"{key}.pt")
     result = {"key": key, **run(recipe, seed, *data, label, unfinished), **facts}
+    result |= {"date": date.today().isoformat(), "commit": commit(), "machine": machine()}
     results.parent.mkdir(parents=True, exist_ok=True)
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(result) + "\n")
@@ -194,25 +200,27 @@ def run(
     After every epoch all that the training needs is kept in the file `unfinished`, if there is one;
     a later call finds it there, and goes on as if nothing had happened (on a CPU, to the bit).
 
-    `last` is the accuracy of the last weights, `epochs` that of the averaged weights as they were
-    after each epoch, and `accuracy` the figure of the recipe: the last of `epochs`, or `last`.
+    `losses` are the training losses of the epochs, `last` is the accuracy of the last weights,
+    `epochs` that of the averaged weights as they were after each epoch, and `accuracy` the figure
+    of the recipe: the last of `epochs`, or `last`.
     """
     torch.manual_seed(seed)
     model, average, optimizer = make_training(recipe, train_data)
-    parts, averages, seconds = [model, average, *optimizer.parts], [], 0.0
+    parts, averages, losses, seconds = [model, average, *optimizer.parts], [], [], 0.0
     if unfinished and unfinished.exists():
-        state, averages, seconds, random = torch.load(unfinished)
+        state, averages, losses, seconds, random = torch.load(unfinished)
         for part, values in zip(parts, state, strict=True):
             part.load_state_dict(values)
         torch.set_rng_state(random)
     done, start = len(averages), time.perf_counter() - seconds
 
     def keep() -> None:
+        losses.append(history.train_loss[-1])
         averages.append(deepcopy(average.state_dict()) if recipe.average_weights else None)
         if unfinished and len(averages) < recipe.num_epochs:
             state, seconds = [part.state_dict() for part in parts], time.perf_counter() - start
             content = io.BytesIO()
-            torch.save([state, averages, seconds, torch.get_rng_state()], content)
+            torch.save([state, averages, losses, seconds, torch.get_rng_state()], content)
             write_whole(unfinished, content.getvalue())
 
     total, initial = recipe.num_epochs * len(train_data), done * len(train_data)
@@ -223,7 +231,8 @@ def run(
         ASSIGNMENT.train(model, average, train_data, None, loss_function, optimizer, history)
     if len(averages) < recipe.num_epochs:  # interrupted; the complete epochs are kept
         raise SystemExit(130)
-    result = {"seconds": time.perf_counter() - start, "last": evaluate(model, other_data)}
+    result = {"seconds": time.perf_counter() - start, "losses": losses}
+    result |= {"last": evaluate(model, other_data)}
     if not recipe.average_weights:
         return result | {"accuracy": result["last"]}
     epochs = []
@@ -248,6 +257,8 @@ def summarise(recipe: Recipe, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "accuracies": accuracies,
         "last": [run["last"] for run in runs],
         "epochs": [run.get("epochs") for run in runs],
+        "losses": [run.get("losses") for run in runs],
+        "measured": provenance(runs),
         "seconds": statistics.median(seconds),
         "seconds_range": [min(seconds), max(seconds)],
     }
@@ -268,10 +279,41 @@ def assignment_table(summary: dict[str, Any]) -> str:
     rises = sum(fall <= 0 for fall in falls)
     end = (
         f"The accuracy of the averaged weights rose at every epoch in {rises} of {len(falls)} "
-        f"runs; its deepest fall was {100 * max(*falls, 0):.2f} points. Measured on {machine()}."
+        f"runs; its deepest fall was {100 * max(*falls, 0):.2f} points. {summary['measured']}"
     )
     head = f"| {len(falls)} seeds | test accuracy, mean and deviation | least to most |"
     return "\n".join([head, "|:--|--:|--:|", *rows, "", end])
+
+
+def provenance(runs: list[dict[str, Any]]) -> str:
+    """When, of which code and where the runs were made, with which seeds."""
+    made = {name: sorted({run.get(name, "?") for run in runs}) for name in ("date", "commit")}
+    machines = sorted({run.get("machine", "?") for run in runs})
+    seeds = sorted(run["seed"] for run in runs)
+    return (
+        f"Seeds {seeds[0]} to {seeds[-1]}, {', '.join(made['date'])}, commit "
+        f"{', '.join(made['commit'])}, on {'; '.join(machines)}."
+    )
+
+
+def draw_assignment(summary: dict[str, Any]) -> None:
+    """Draw the runs of the assignment's table: their losses, and accuracies on the test images."""
+    plotting.use_style()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    numbers = range(1, ASSIGNMENT.num_epochs + 1)
+    for losses, epochs in zip(summary["losses"], summary["epochs"], strict=True):
+        left.plot(numbers, losses, color=plotting.BLUE, linewidth=1, alpha=0.5)
+        right.plot(numbers, [100 * e for e in epochs], color=plotting.BLUE, linewidth=1, alpha=0.5)
+    last = [100 * accuracy for accuracy in summary["last"]]
+    right.plot([numbers[-1] + 0.25] * len(last), last, "_", color=plotting.ORANGE, label="last")
+    write_up = 100 * ASSIGNMENT.write_up
+    right.axhline(write_up, color=plotting.GREY, linestyle="--", linewidth=1)
+    right.annotate("the write-up", (1, write_up + 0.1), color=plotting.GREY)
+    right.annotate("averaged weights, after each epoch", (2.2, 84.5), color=plotting.BLUE)
+    right.annotate("last weights", (4.25, min(last) - 0.4), color=plotting.ORANGE)
+    left.set(title="Training loss (nats per image)", xlabel="epoch", xticks=numbers)
+    right.set(title="Test images right (%)", xlabel="epoch", xticks=numbers)
+    figure.savefig(CURVES, dpi=160)
 
 
 def training_seconds(recipe: Recipe, data: BatchLoader) -> float:

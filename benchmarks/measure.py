@@ -9,15 +9,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from utils.data import BatchLoader, load_fashion_mnist
 
 import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
 README = Path(__file__).with_name("README.md")
+GIT = {"capture_output": True, "text": True, "cwd": README.parents[1]}
+CODE = ("utils/*.py", "tools/*.py", "benchmarks/*.py", "notebooks/*.ipynb")
 
 
 def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
@@ -34,6 +40,11 @@ def _resize(data: BatchLoader, num_images: int) -> None:
     data.images, data.labels = data.images[index], data.labels[index]
 
 
+def average_of(assignment: SimpleNamespace, model: nn.Module) -> AveragedModel:
+    """The moving average (EMA) of a model's weights, as the assignment's notebook makes it."""
+    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(assignment.ema_decay))
+
+
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Add --write and parse the command line; what is written down is measured on the real data."""
     parser.add_argument(
@@ -45,6 +56,14 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
             parser.error("--write needs the whole data set and the real assignment.")
         os.environ["FASHION_MNIST_REQUIRED"] = "1"
     return arguments
+
+
+@cache
+def commit() -> str:
+    """The short name of the commit checked out when first asked, with `+` if code differs."""
+    name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **GIT).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain", "--", *CODE], **GIT).stdout
+    return f"{name or 'unknown'}{'+' * bool(changed)}"
 
 
 def machine(threads: bool = True) -> str:

@@ -4,13 +4,14 @@ The notebooks are the only source of models and optimisers. A recipe says which 
 put together, at which sizes and rates, so that one ingredient at a time can be changed.
 """
 
-from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 
 from utils.data import BatchLoader
 from utils.definitions import load_definitions
 
+from measure import average_of
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 ASSIGNMENT = load_definitions("fashion_mnist.ipynb")
 FURTHER = load_definitions("further.ipynb")
@@ -258,11 +259,12 @@ def make_optimizer(recipe: Recipe, model: RecipeModel, num_steps: int) -> object
     return FURTHER.Together(*optimizers, *schedules)
 
 
-def make_training(recipe: Recipe, data: BatchLoader) -> tuple[RecipeModel, RecipeModel, object]:
+def make_training(recipe: Recipe, data: BatchLoader) -> tuple[RecipeModel, AveragedModel, object]:
     """What a training on `data` begins with: a network, its average, and the optimisers.
 
     The loader then serves batches of the recipe's size.
     """
     data.batch_size = recipe.batch_size
     model = make_model(recipe).to(data.images.device)
-    return model, deepcopy(model), make_optimizer(recipe, model, recipe.num_epochs * len(data))
+    optimizer = make_optimizer(recipe, model, recipe.num_epochs * len(data))
+    return model, average_of(ASSIGNMENT, model), optimizer

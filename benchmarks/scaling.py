@@ -12,7 +12,6 @@ import argparse
 import json
 import resource
 import statistics
-from copy import deepcopy
 from itertools import product
 from pathlib import Path
 
@@ -24,7 +23,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.ticker import LogLocator, NullFormatter
-from measure import load_share, machine, parse, run_alone, timed, write_table
+from measure import average_of, load_share, machine, parse, run_alone, timed, write_table
 
 SHARES = (1 / 8, 1 / 4, 1 / 2, 1, 2, 4)
 PICTURE = Path(__file__).with_name("scaling.png")
@@ -90,7 +89,7 @@ def measure_point(share: float, threads: int) -> dict[str, float]:
     train_data, test_data = load_share(share, "cpu")
     torch.manual_seed(0)
     model = assignment.make_model()
-    average, optimizer = deepcopy(model), assignment.make_optimizer(model)
+    average, optimizer = average_of(assignment, model), assignment.make_optimizer(model)
 
     def epoch() -> None:
         history, loss_function = History(1, train_data), assignment.loss_function

@@ -12,7 +12,6 @@ import argparse
 import json
 import statistics
 from collections.abc import Callable
-from copy import deepcopy
 from types import SimpleNamespace
 
 from utils.data import BatchLoader
@@ -24,6 +23,7 @@ from book import book_folder, train_book
 from d2l import torch as d2l
 from measure import (
     alternate,
+    average_of,
     load_share,
     machine,
     parse,
@@ -60,7 +60,7 @@ def main() -> None:
     def ours(seed: int) -> float:
         torch.manual_seed(seed)
         model = assignment.make_model().to(device)
-        average, optimizer = deepcopy(model), assignment.make_optimizer(model)
+        average, optimizer = average_of(assignment, model), assignment.make_optimizer(model)
         history = History(num_epochs, train_data)
 
         def run() -> None:

@@ -7,9 +7,11 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -141,3 +143,58 @@ def test_one_notebook_is_checked_and_none_is_asked_for(folder):
     assert "which file? make check NOTEBOOK=my.ipynb" in result.stderr
     assert "tools.grading" not in log
     assert "-m tools.grading my.ipynb --no-network" in make(folder, "check", "NOTEBOOK=my.ipynb")[1]
+
+
+def test_the_starter_is_opened_where_there_is_one_and_clean_leaves_it(folder):
+    make(folder, "starter", "PYTHON=./python3.12")
+    write_script(folder / ".venv" / "bin" / "jupyter", TOOL)
+    assert make(folder, "lab")[1].rstrip().endswith(" notebooks/fashion_mnist.ipynb")
+    starter = folder / "starter" / "fashion_mnist.ipynb"
+    for name in ("starter", "report", "build", "grades"):
+        (folder / name).mkdir()
+    starter.touch()
+    assert make(folder, "lab")[1].rstrip().endswith(" starter/fashion_mnist.ipynb")
+    make(folder, "clean")
+    assert starter.exists()
+    assert not any((folder / name).exists() for name in ("report", "build", "grades"))
+
+
+def test_a_changed_starter_is_replaced_by_force_alone(folder):
+    _, log = make(folder, "starter", "PYTHON=./python3.12")
+    assert log.rstrip().endswith("-m tools.starter starter/fashion_mnist.ipynb")
+    assert make(folder, "starter", "FORCE=1")[1].rstrip().endswith(".ipynb --force")
+
+
+def test_every_target_is_listed_by_make_alone(folder):
+    targets = re.search(r"\.PHONY:((?:.*\\\n)*.*)", (folder / "Makefile").read_text())[1]
+    listed = re.findall(r"^make ([\w-]+)", make(folder, "help")[0].stdout, flags=re.MULTILINE)
+    assert set(listed) == set(targets.replace("\\", "").split()) - {"help", "lint"}
+
+
+def test_renewing_keeps_what_is_held_back_and_ends_with_the_check(folder):
+    make(folder, "starter", "PYTHON=./python3.12")
+    write_script(folder / ".venv" / "bin" / "uv", TOOL)
+    (compiled, checked) = make(folder, "renew")[1].splitlines()
+    assert compiled.startswith("pip compile pyproject.toml --extra test --universal ")
+    assert " --upgrade " in compiled
+    assert checked == ".ci/pins.py"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {"d2l==0.17.0", "torch!=2.13.0"} <= set(project["dependencies"])
+
+
+@pytest.mark.slow
+def test_a_first_run_prints_nothing_that_frightens(tmp_path):
+    """The flags of `make report`, on a notebook of one cell."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1 + 1")])
+    nbformat.write(notebook, tmp_path / "small.ipynb")
+    dry = subprocess.run(
+        ["make", "--dry-run", "report", f"NOTEBOOK={tmp_path}/small.ipynb"],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    (command,) = re.findall(r"jupyter (nbconvert .*--execute(?:.*\\\n)*.*)", dry.stdout)
+    arguments = command.replace("\\\n", " ").replace("build", str(tmp_path / "build")).split()
+    result = subprocess.run(
+        [sys.executable, "-m", "jupyter", *arguments], capture_output=True, text=True, cwd=ROOT
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert "2" in (tmp_path / "build" / "small.ipynb").read_text(encoding="utf-8")

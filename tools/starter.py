@@ -1,8 +1,9 @@
 """Make the notebook that a student begins with: `python -m tools.starter FILE`.
 
 In cells tagged `answer` the bodies of functions are taken out; an answer that defines none is
-taken out whole. Text, signatures, docstrings, settings and checks stay, outputs go. The heading of
-every step then says what is looked at when it is graded, and how many points that is worth.
+taken out whole. Text, signatures, docstrings, settings and checks stay, and so does `__init__`,
+since the layers' names are part of what is asked; outputs go. The heading of every step then says
+what is looked at when it is graded, and how many points that is worth.
 """
 
 import argparse
@@ -47,7 +48,7 @@ def _without_bodies(source: str) -> str:
     for parent in module.body:
         if isinstance(parent, ast.ClassDef):
             methods = [node for node in parent.body if isinstance(node, ast.FunctionDef)]
-            functions += [(f"{parent.name}.", node) for node in methods]
+            functions += [(f"{parent.name}.", node) for node in methods if node.name != "__init__"]
     for prefix, function in sorted(functions, key=lambda pair: -pair[1].lineno):
         first = function.body[0]
         start = first.end_lineno if ast.get_docstring(function) else first.lineno - 1
@@ -87,16 +88,23 @@ def main() -> None:
     parser.add_argument(
         "--assignment", type=Path, default=ASSIGNMENT, help="the steps (Fashion-MNIST's)"
     )
+    parser.add_argument("--force", action="store_true", help="replace a file that was changed")
     arguments = parser.parse_args()
-    rubric = load_rubric(arguments.assignment)
-    if arguments.file.resolve() == rubric.notebook.resolve():
+    rubric, file = load_rubric(arguments.assignment), arguments.file
+    if file.resolve() == rubric.notebook.resolve():
         sys.exit("error: the starter would overwrite the model answer.")
-    starter = make_starter(nbformat.read(rubric.notebook, as_version=4), rubric.steps)
+    notebook = make_starter(nbformat.read(rubric.notebook, as_version=4), rubric.steps)
+    starter = (nbformat.writes(notebook) + "\n").encode()
     try:
-        write_whole(arguments.file, nbformat.writes(starter) + "\n")
+        if not arguments.force and file.exists() and file.read_bytes() != starter:
+            sys.exit(
+                f"error: {file} is not a fresh starter, so it may hold somebody's work, and stays. "
+                "Name another file, or say --force (make starter FORCE=1) to replace it."
+            )
+        write_whole(file, starter)
     except OSError as error:
-        sys.exit(f"error: cannot write {arguments.file}: {error.strerror}.")
-    print(f"wrote {arguments.file}")
+        sys.exit(f"error: cannot write {file}: {error.strerror}.")
+    print(f"wrote {file}")
 
 
 if __name__ == "__main__":

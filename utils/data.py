@@ -13,8 +13,10 @@ from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from numbers import Integral
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from urllib.request import urlopen
 
+from utils.debian import unpack
 from utils.standin import draw_standin
 
 import torch
@@ -23,11 +25,14 @@ from torch import Tensor
 from torchvision import datasets
 from tqdm import tqdm
 
-DATA_FOLDER = Path(__file__).resolve().parents[1] / "data"
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA_FOLDER = REPOSITORY / "data"
+PACKAGE = "dataset-fashion-mnist"  # Debian's, and where it puts the archives:
+PACKAGE_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 RAW = Path("FashionMNIST") / "raw"  # torchvision's layout below a data folder
 REAL, STAND_IN = "Fashion-MNIST", "stand-in"
 NUM_TRAIN, NUM_TEST = 60_000, 10_000
-DOWNLOAD_SECONDS = 600  # for all four files; at 1 Mbit/s they take four minutes
+DOWNLOAD_SECONDS = 300  # from one source; at 1 Mbit/s the four files take four minutes
 MAX_BYTES = 2**26  # of a file, packed or not; the largest official one has 47 million
 # The four files, with the SHA-256 of what Zalando Research publishes, decompressed.
 FILES = {
@@ -112,11 +117,7 @@ def load_fashion_mnist(
     else:
         others = _read(files, "t10k") if files else draw_standin(NUM_TEST, seed=1)
 
-    # In slices: bincount would turn all 47 million grey levels into int64 at once.
-    counts = sum(part.flatten().bincount(minlength=256) for part in images.split(1000)).double()
-    share, level = counts / counts.sum(), torch.arange(256) / 255
-    mean = (share * level).sum().item()
-    std = (share * (level - mean) ** 2).sum().sqrt().item()
+    std, mean = (x.item() for x in torch.std_mean(images.float().div_(255), correction=0))
     shared = {"mean": mean, "std": std, "source": REAL if files else STAND_IN}
     return (
         BatchLoader(images.to(device), labels.to(device), batch_size, shuffle=True, **shared),
@@ -141,14 +142,22 @@ def _as_device(device: str | torch.device) -> torch.device:
 
 
 def _find() -> dict[str, Path] | None:
-    """The four files; None, with a warning, if the stand-in takes their place."""
+    """The four files; None, with a warning of all that was tried, if the stand-in takes over."""
     word = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
     if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
         raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {word!r}.")
+    wrong = ""
+    if named := os.environ.get("FASHION_MNIST_ROOT"):
+        # os.path's leaves the name of an unknown user as it is, where Path's raises.
+        folder = REPOSITORY / os.path.expanduser(named)
+        if files := _locate(folder):
+            return files
+        wrong = f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there. "
     try:
-        return _search() or _download(DATA_FOLDER)
+        files = _locate(DATA_FOLDER) or _locate(PACKAGE_FOLDER) or _download()
     except OSError as error:
-        problem = f"There is no data in {DATA_FOLDER}; the download failed ({_reason(error)})."
+        places = f"There is none in {DATA_FOLDER} or {PACKAGE_FOLDER}"
+        problem = f"{wrong}{places}, and the download failed ({error})."
         if ConfigParser.BOOLEAN_STATES[word] or error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise DataError(
                 f"{problem} Copy the four official files (55 MB) into {DATA_FOLDER / RAW}, or set "
@@ -157,21 +166,9 @@ def _find() -> dict[str, Path] | None:
         warning = "Using the drawn STAND-IN, not Fashion-MNIST: accuracies say nothing about it."
         warnings.warn(f"{warning} {problem}", stacklevel=3)
         return None
-
-
-def _search() -> dict[str, Path] | None:
-    """The four files: where FASHION_MNIST_ROOT says, else in `data/`."""
-    if named := os.environ.get("FASHION_MNIST_ROOT"):
-        # os.path's leaves the name of an unknown user as it is, where Path's raises.
-        folder = Path(os.path.expanduser(named)).absolute()
-        if files := _locate(folder):
-            return files
-        warnings.warn(
-            f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there; it should name "
-            f"the folder that holds {RAW}. Trying {DATA_FOLDER}, then a download into it.",
-            stacklevel=4,
-        )
-    return _locate(DATA_FOLDER)
+    if wrong:
+        warnings.warn(f"{wrong}Using {next(iter(files.values())).parent}.", stacklevel=3)
+    return files
 
 
 def _locate(folder: Path) -> dict[str, Path] | None:
@@ -192,51 +189,64 @@ def _locate(folder: Path) -> dict[str, Path] | None:
     return None
 
 
-def _download(folder: Path) -> dict[str, Path] | None:
-    """Download the four files, so that they appear in `folder` all at once, or not at all.
+def _download() -> dict[str, Path] | None:
+    """Download the four files, so that they appear in `data/` all at once, or not at all.
 
     A second process waits for the first and then finds the data there.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    unfinished, raw = folder / ".download", folder / RAW
-    with FileLock(folder / ".download.lock", timeout=DOWNLOAD_SECONDS):
-        if files := _locate(folder):
+    DATA_FOLDER.mkdir(parents=True, exist_ok=True)
+    unfinished, raw = DATA_FOLDER / ".download", DATA_FOLDER / RAW
+    with FileLock(DATA_FOLDER / ".download.lock", timeout=2 * DOWNLOAD_SECONDS):
+        if files := _locate(DATA_FOLDER):
             return files
         with suppress(FileNotFoundError):
             raw.rmdir()  # now, lest anything in it should stop the rename below
         shutil.rmtree(unfinished, ignore_errors=True)  # left by one that was killed
-        deadline = time.monotonic() + DOWNLOAD_SECONDS
         try:
             unfinished.mkdir()
-            for name in FILES:
-                (unfinished / name).write_bytes(_fetch(name, deadline))
+            for name, content in _fetch().items():
+                (unfinished / name).write_bytes(content)
             raw.parent.mkdir(exist_ok=True)
             unfinished.rename(raw)
         finally:
             shutil.rmtree(unfinished, ignore_errors=True)
-        return _locate(folder)
+        return _locate(DATA_FOLDER)
 
 
-def _fetch(name: str, deadline: float) -> bytes:
-    """One file, verified, from the first of torchvision's mirrors that has it."""
+def _fetch() -> dict[str, bytes]:
+    """The verified content of the four files, from the first source that has them all."""
     failures = []
-    for mirror in datasets.FashionMNIST.mirrors:
-        content = bytearray()
+    for source in (*datasets.FashionMNIST.mirrors, PACKAGE):
         try:
-            with (
-                urlopen(f"{mirror}{name}.gz", timeout=30) as answer,
-                tqdm(desc=name, total=answer.length, unit="B", unit_scale=True) as bar,
-            ):
-                # read1 returns what has come, where read would wait for the whole block.
-                while len(content) < MAX_BYTES and (block := answer.read1(2**16)):
-                    content += block
-                    bar.update(len(block))
-                    if time.monotonic() > deadline:
-                        raise TimeoutError(f"not done after {DOWNLOAD_SECONDS} seconds")
-            return _verified(bytes(content), Path(f"{name}.gz"))
-        except Exception as error:  # whatever is wrong with one mirror, the next is asked
-            failures.append(f"{mirror}: {_reason(error)}")
+            return _from_debian() if source == PACKAGE else _from_mirror(source)
+        except Exception as error:  # whatever is wrong with one source, the next is asked
+            failures.append(f"{source}: {_reason(error)}")
     raise OSError("; ".join(failures))
+
+
+def _from_mirror(url: str) -> dict[str, bytes]:
+    files, deadline = {}, time.monotonic() + DOWNLOAD_SECONDS
+    for name in FILES:
+        content = bytearray()
+        with (
+            urlopen(f"{url}{name}.gz", timeout=10) as answer,
+            tqdm(desc=name, total=answer.length, unit="B", unit_scale=True) as bar,
+        ):
+            # read1 returns what has come, where read would wait for the whole block.
+            while len(content) < MAX_BYTES and (block := answer.read1(2**16)):
+                content += block
+                bar.update(len(block))
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"not done after {DOWNLOAD_SECONDS} seconds")
+        files[name] = _verified(bytes(content), Path(f"{name}.gz"))
+    return files
+
+
+def _from_debian() -> dict[str, bytes]:
+    with TemporaryDirectory() as folder:
+        unpack(PACKAGE, Path(folder), DOWNLOAD_SECONDS)
+        raw = Path(folder, *PACKAGE_FOLDER.parts[1:])
+        return {name: _verified((raw / f"{name}.gz").read_bytes(), raw / name) for name in FILES}
 
 
 def _read(files: dict[str, Path], prefix: str) -> tuple[Tensor, Tensor]:

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure, FigureBase
 from matplotlib.textpath import TextPath
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib_inline.backend_inline import set_matplotlib_formats
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 # Okabe and Ito's colours, which stay apart for all common kinds of colour blindness; their
@@ -71,26 +71,44 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in [columns, rule, *texts]))
 
 
-def plot_network(stages: dict[str, tuple[int, ...]]) -> DescribedFigure:
-    """Draw a network as a column of boxes, with the shape of what passes at every arrow.
+def plot_network(model: nn.Module, images: Tensor) -> DescribedFigure:
+    """Draw the linear layers of a network, with the shapes that are seen while `images` pass.
 
-    `stages` gives each step's name and the shape of its output, batch first; the input leads.
+    An arrow shows two shapes where what one layer gives is not what the next one takes.
     """
-    names = [" ".join(name.split()) for name in stages]
-    shapes = [f"({', '.join(['b', *map(str, shape[1:])])})" for shape in stages.values()]
-    walk = [f"{name} {shape}" for name, shape in zip(names, shapes, strict=True)]
-    finding = f"A column of boxes, and the shapes of their outputs: {', then '.join(walk)}."
-    title = "The network, for a batch of b images"
-    figure = DescribedFigure(0.3 + 0.6 * len(names), title, "", finding)
+    names = {part: name for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    boxes, arrows = ["images"], [[tuple(images.shape[1:])]]
+
+    def note(layer: nn.Linear, inputs: tuple[Tensor], output: Tensor) -> None:
+        if (taken := tuple(inputs[0].shape[1:])) != arrows[-1][-1]:
+            arrows[-1].append(taken)
+        boxes.append(f"{names[layer]}: {sum(p.numel() for p in layer.parameters()):,}")
+        arrows.append([tuple(output.shape[1:])])
+
+    hooks = [layer.register_forward_hook(note) for layer in names]
+    try:
+        with torch.inference_mode():
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    texts = [
+        " \N{RIGHTWARDS ARROW} ".join(f"({', '.join(['b', *map(str, s)])})" for s in shapes)
+        for shapes in arrows
+    ]
+    walk = "; ".join(f"{box}, then {text}" for box, text in zip(boxes, texts, strict=True))
+    finding = f"A column of linear layers, their parameters, and the shapes between them: {walk}."
+    title = "The network's linear layers and their parameters,\nfor a batch of b images"
+    figure = DescribedFigure(0.6 + 0.5 * len(boxes), title, "", finding)
     axes = figure.subplots()
-    axes.set(xlim=(0, 1), ylim=(len(names), -0.3))  # from box to box it is 1
+    axes.set(xlim=(0, 1), ylim=(len(boxes), -0.3))  # from box to box it is 1
     axes.set_axis_off()
-    axes.barh(range(1, len(names)), 0.5, 0.5, left=0.25, color="#e3eff7", edgecolor=BLUE)
-    for place, (name, shape) in enumerate(zip(names, shapes, strict=True)):
-        axes.text(0.5, place, name, ha="center", va="center")
-        axes.text(0.54, place + 0.5, shape, color=ORANGE, va="center")
+    axes.barh(range(1, len(boxes)), 0.5, 0.5, left=0.25, color="#e3eff7", edgecolor=BLUE)
+    for place, (box, text) in enumerate(zip(boxes, texts, strict=True)):
+        axes.text(0.5, place, box, ha="center", va="center")
+        axes.text(0.54, place + 0.5, text, color=ORANGE, va="center")
         arrow = {"arrowstyle": "-|>", "color": GREY}
-        axes.annotate("", (0.5, place + 0.75), (0.5, place + 0.25), arrowprops=arrow)
+        axes.annotate("", (0.5, place + 0.78), (0.5, place + 0.22), arrowprops=arrow)
     return figure
 
 

@@ -5,8 +5,9 @@ diverges. All of each, with shortened training.
 import copy
 import os
 import re
+import sys
 
-from utils.data import DATA_FOLDER, RAW
+from utils.data import DATA_FOLDER, PACKAGE_FOLDER, RAW
 from utils.definitions import NOTEBOOKS
 
 import nbformat
@@ -46,6 +47,7 @@ def execute(name, threads, standin=False, changes=None, repeats=1):
     environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
     if standin:  # no server answers there: without data, the drawn garments are what remains
         environment |= dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9")
+        environment["PATH"] = os.path.dirname(sys.executable)  # no apt-get is there
         environment.pop("FASHION_MNIST_ROOT", None)
         environment.pop("FASHION_MNIST_REQUIRED", None)
     resources = {"metadata": {"path": NOTEBOOKS}}
@@ -81,14 +83,23 @@ def test_the_assignment_holds_for_another_seed_and_number_of_threads_and_a_singl
 
 @pytest.fixture
 def no_data():
-    if (DATA_FOLDER / RAW).exists():
-        pytest.skip("there is data in data/")
+    for folder in (DATA_FOLDER / RAW, PACKAGE_FOLDER):
+        if folder.exists():
+            pytest.skip(f"there is data in {folder}")
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("no_data")
 def test_without_data_the_stand_in_takes_its_place_up_to_the_end():
     assert "% (stand-in)" in shown(execute("fashion_mnist.ipynb", threads=2, standin=True))
+
+
+@pytest.mark.slow
+def test_the_worked_exercises_run_with_few_images():
+    few = {key: SMALL[key] for key in ("assignment = load_definitions(", "validation=10_000")}
+    text = shown(execute("exercises.ipynb", threads=1, changes=few))
+    assert "make_unmixed: same logits? True" in text
+    assert "mistakes are between these two" in text
 
 
 @pytest.mark.slow

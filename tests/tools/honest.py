@@ -213,9 +213,9 @@ class CrossEntropy(nn.Module):
         return nn.NLLLoss()(F.log_softmax(logits, dim=1), labels)
 
 loss_function = CrossEntropy()""",
-            "AMSGrad, fused": """
+            "fused": """
 def make_optimizer(model, lr=1e-2, **options):
-    return torch.optim.Adam(model.parameters(), lr, (0.8, 0.99), amsgrad=True, fused=True)""",
+    return torch.optim.Adam(model.parameters(), lr, fused=True)""",
         },
         train={
             "torch's AveragedModel, a single patch of 28": """

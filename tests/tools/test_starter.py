@@ -131,3 +131,26 @@ def test_the_command_never_overwrites_the_model_answer(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["starter", str(NOTEBOOK)])
     with pytest.raises(SystemExit, match="would overwrite the model answer"):
         main()
+
+
+def test_work_is_never_replaced_unless_it_is_asked_for(tmp_path, monkeypatch):
+    file = tmp_path / "starter.ipynb"
+    monkeypatch.setattr(sys, "argv", ["starter", str(file)])
+    main()
+    fresh = file.read_bytes()
+    main()  # a fresh one is no work
+    file.write_bytes(fresh.replace(b"NotImplementedError", b"Solved"))
+    with pytest.raises(SystemExit, match="is not a fresh starter, so it may hold somebody's work"):
+        main()
+    assert b"Solved" in file.read_bytes()
+    monkeypatch.setattr(sys, "argv", ["starter", str(file), "--force"])
+    main()
+    assert file.read_bytes() == fresh
+
+
+def test_the_layers_names_are_given(starter):
+    source = "\n".join(cell.source for cell in starter.cells)
+    for given in ("self.mlp1 = mlp(num_patches", "self.stem = nn.Linear", "self.classifier ="):
+        assert given in source
+    for open_part in ("Block.forward", "PatchMLP.forward", "mlp", "patchify", "make_optimizer"):
+        assert f'raise NotImplementedError("write {open_part}")' in source

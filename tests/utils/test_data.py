@@ -10,10 +10,10 @@ import os
 import re
 import signal
 import socket
+import tarfile
 import threading
 import time
 import urllib.request
-import warnings
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -89,16 +89,33 @@ class Mirror:
 
 
 @pytest.fixture(autouse=True)
-def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A tiny official data set, no environment, no network, and an empty data/ folder."""
+def tiny(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, programs: Path) -> None:
+    """A tiny official data set, no environment, no network, no package, and an empty data/."""
     hashes = {name: hashlib.sha256(c).hexdigest() for name, c in official_files().items()}
     monkeypatch.setattr(data, "FILES", hashes)
     monkeypatch.setattr(data, "NUM_TRAIN", NUM_TRAIN)
     monkeypatch.setattr(data, "NUM_TEST", NUM_TEST)
+    monkeypatch.setattr(data, "REPOSITORY", tmp_path)
     monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
+    monkeypatch.setattr(data, "PACKAGE_FOLDER", Path("/usr/share/datasets") / tmp_path.name)
     monkeypatch.delenv("FASHION_MNIST_ROOT", raising=False)
     monkeypatch.delenv("FASHION_MNIST_REQUIRED", raising=False)
+    monkeypatch.setenv("PATH", str(programs), prepend=os.pathsep)
+    write_program(programs / "apt-get", "echo 'E: no package either'; exit 100")
     set_mirror(monkeypatch, URLError("no network"))
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """A folder of programs that are found before the machine's own."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    return folder
+
+
+def write_program(file: Path, script: str) -> None:
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
 
 
 def set_mirror(monkeypatch: pytest.MonkeyPatch, error: BaseException | None = None) -> Mirror:
@@ -162,12 +179,13 @@ def real_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     root = os.environ.get("FASHION_MNIST_ROOT")
     if not root:
         pytest.skip("FASHION_MNIST_ROOT is not set")
-    missing = [name for name in data.FILES if not (Path(root) / data.RAW / name).is_file()]
+    folder = data.REPOSITORY / root
+    missing = [name for name in data.FILES if not (folder / data.RAW / name).is_file()]
     if missing:
         pytest.skip(f"FASHION_MNIST_ROOT lacks {', '.join(missing)}")
     monkeypatch.setattr(data, "DATA_FOLDER", tmp_path / "data")
     set_mirror(monkeypatch, URLError("the real data is there, yet it was downloaded"))
-    return Path(root)
+    return folder
 
 
 class TestWhereTheDataComesFrom:
@@ -181,7 +199,8 @@ class TestWhereTheDataComesFrom:
     @pytest.mark.parametrize(
         "named",
         ["{0}", "{0}/", "{0}/FashionMNIST", "{0}/FashionMNIST/raw", "{0}/FashionMNIST/raw/",
-         ".", "FashionMNIST", "../named/FashionMNIST/raw", "~", "~/FashionMNIST/raw"],
+         "named", "./named/FashionMNIST", "data/../named/FashionMNIST/raw", "~",
+         "~/FashionMNIST/raw"],
     )  # fmt: skip
     @pytest.mark.parametrize("write", [write_files, write_archives])
     def test_any_of_the_three_folders_can_be_named_in_any_way(
@@ -189,9 +208,20 @@ class TestWhereTheDataComesFrom:
     ):
         root = tmp_path / "named"
         write(root)
-        monkeypatch.chdir(root)
+        data.DATA_FOLDER.mkdir()
         monkeypatch.setenv("HOME", str(root))
         monkeypatch.setenv("FASHION_MNIST_ROOT", named.format(root))
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    @pytest.mark.parametrize("started_in", [".", "notebooks", "/"])
+    def test_a_relative_name_counts_from_the_repository_wherever_a_program_is_started(
+        self, monkeypatch, tmp_path, started_in
+    ):
+        (tmp_path / "clone" / "notebooks").mkdir(parents=True)
+        write_files(tmp_path / "shared")
+        monkeypatch.setattr(data, "REPOSITORY", tmp_path / "clone")
+        monkeypatch.chdir(tmp_path / "clone" / started_in)
+        monkeypatch.setenv("FASHION_MNIST_ROOT", "../shared")
         assert load_fashion_mnist(8)[0].source == REAL
 
     def test_the_folder_can_have_another_name_and_be_a_link(self, monkeypatch, tmp_path):
@@ -200,45 +230,39 @@ class TestWhereTheDataComesFrom:
         monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "link"))
         assert load_fashion_mnist(8)[0].source == REAL
 
-    def test_a_named_folder_without_data_is_said_before_anything_is_downloaded(
+    def test_a_named_folder_without_data_is_said_with_what_is_used_in_its_place(
         self, monkeypatch, tmp_path
     ):
         mirror = set_mirror(monkeypatch)
         monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path))
-        message = f"FASHION_MNIST_ROOT names {tmp_path}, but no Fashion-MNIST is there"
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            with pytest.raises(UserWarning, match=message):
-                load_fashion_mnist(8)
-        assert mirror.served == []
+        message = f"names {tmp_path}, but no Fashion-MNIST is there. Using {data.DATA_FOLDER}"
         with pytest.warns(UserWarning, match=message) as warned:
             assert load_fashion_mnist(8)[0].source == REAL
         assert [warning.filename for warning in warned] == [__file__]
         assert len(mirror.served) == 4
 
-    def test_the_warning_of_the_stand_in_then_does_not_repeat_it(self, monkeypatch, tmp_path):
+    def test_one_warning_names_all_that_was_tried(self, monkeypatch, tmp_path):
         monkeypatch.setenv("FASHION_MNIST_ROOT", str(tmp_path / "no such folder"))
-        with pytest.warns(UserWarning, match="Fashion-MNIST") as warned:
+        with pytest.warns(UserWarning, match="^Using the drawn STAND-IN") as warned:
             assert load_fashion_mnist(8)[0].source == STAND_IN
-        first, second = (str(warning.message) for warning in warned)
-        assert "no such folder" in first
-        assert "STAND-IN" not in first
-        assert "no such folder" not in second
-        assert "STAND-IN" in second
+        (message,) = (str(warning.message) for warning in warned)
+        places = [tmp_path / "no such folder", data.DATA_FOLDER, data.PACKAGE_FOLDER]
+        sources = [f"{url}: <urlopen error no" for url in data.datasets.FashionMNIST.mirrors]
+        tried = [*map(str, places), *sources, f"{data.PACKAGE}: E: no package either"]
+        assert [text for text in tried if text not in message] == []
 
     @pytest.mark.parametrize(
         "named", ["file", "photographs", "~nobody-of-this-name/data", "no such folder"]
     )
-    def test_what_holds_no_data_is_named_before_another_folder_is_used(
+    def test_what_holds_no_data_is_named_where_another_folder_is_used(
         self, monkeypatch, tmp_path, named
     ):
         (tmp_path / "file").touch()
         (tmp_path / "photographs" / "raw").mkdir(parents=True)
         (tmp_path / "photographs" / "raw" / "photographs.zip").touch()
         write_files(data.DATA_FOLDER)
-        monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("FASHION_MNIST_ROOT", named)
-        message = f"{named}, but no Fashion-MNIST .* should name the folder .* Trying .*data"
+        message = f"{named}, but no Fashion-MNIST is there. Using .*data"
         with pytest.warns(UserWarning, match=message) as warned:
             assert load_fashion_mnist(8)[0].source == REAL
         assert len(warned) == 1
@@ -256,6 +280,14 @@ class TestWhereTheDataComesFrom:
         assert (training.num_images, test.num_images) == (NUM_TRAIN, NUM_TEST)
         assert mirror.served == []
 
+    def test_then_the_folder_of_debians_package(self, monkeypatch, tmp_path):
+        raw = write_archives(tmp_path / "unpacked")
+        monkeypatch.setattr(data, "PACKAGE_FOLDER", raw)
+        mirror = set_mirror(monkeypatch)
+        assert load_fashion_mnist(8)[0].source == REAL
+        assert mirror.served == []
+        assert not data.DATA_FOLDER.exists()
+
     def test_then_a_download_which_is_done_once(self, monkeypatch):
         mirror = set_mirror(monkeypatch)
         assert load_fashion_mnist(8)[0].source == load_fashion_mnist(8)[1].source == REAL
@@ -264,7 +296,7 @@ class TestWhereTheDataComesFrom:
 
     def test_and_last_the_stand_in_with_a_warning_that_says_why(self):
         with pytest.warns(
-            UserWarning, match="STAND-IN.*There is no data in .*data.*no network"
+            UserWarning, match="STAND-IN.*There is none in .*data.*no network"
         ) as warned:
             training, test = load_fashion_mnist(8)
         assert warned[0].filename == __file__  # the line that loads
@@ -618,6 +650,128 @@ class TestDownloadFromAServer:
             mirrors += data.datasets.FashionMNIST.mirrors
         monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", mirrors)
         assert load_fashion_mnist(8)[0].source == REAL
+
+
+class TestDebiansPackage:
+    """No mirror answers; `apt-get` and `dpkg-deb` are made up."""
+
+    @pytest.fixture
+    def archive(self, tmp_path, programs):
+        """What stands for the package: a tar file of the tree that it holds."""
+        raw = write_archives(tmp_path / "packed")
+        archive, inside = tmp_path / "package.tar", data.PACKAGE_FOLDER.relative_to("/")
+        with tarfile.open(archive, "w") as tar:
+            for file in raw.iterdir():
+                tar.add(file, inside / file.name)
+        write_program(programs / "dpkg-deb", 'tar -x -f "$2" -C "$3"')
+        self.write_apt(programs, archive)
+        return archive
+
+    def write_apt(self, programs, archive, update="", download=""):
+        script = f"""
+            echo "$PWD" >> {programs}/where; cp apt.conf {programs}
+            [ -d lists/partial ] && [ -d cache/archives/partial ] || exit 1
+            case "$3" in
+                update) echo "dlstatus:3:40.5:Retrieving"; {update} ;;
+                download) {download} cp {archive} "$4"_0.0-1_all.deb ;;
+            esac"""
+        write_program(programs / "apt-get", script)
+
+    def test_it_comes_last_with_progress_and_is_unpacked_into_data(self, archive, capsys):
+        assert load_fashion_mnist(8)[0].source == REAL
+        assert sorted(os.listdir(data.DATA_FOLDER / data.RAW)) == sorted(data.FILES)
+        assert " 40%" in capsys.readouterr().err
+
+    def test_where_a_mirror_answers_it_is_not_asked_for(self, archive, programs, monkeypatch):
+        set_mirror(monkeypatch)
+        assert load_fashion_mnist(8)[0].source == REAL
+        assert not (programs / "where").exists()
+
+    def test_apt_writes_into_a_temporary_folder_that_is_gone_afterwards(self, archive, programs):
+        load_fashion_mnist(8)
+        (folder,) = set((programs / "where").read_text().splitlines())
+        settings = (programs / "apt.conf").read_text()
+        assert f'Dir::Cache "{folder}/cache";' in settings
+        assert f'Dir::State::Lists "{folder}/lists";' in settings
+        assert "#clear APT::Update;" in settings  # or root's update runs others' programs
+        assert not Path(folder).exists()
+
+    def test_a_source_of_packages_that_is_broken_does_no_harm(self, archive, programs):
+        self.write_apt(programs, archive, update="echo 'E: not signed'; exit 100")
+        assert load_fashion_mnist(8)[0].source == REAL
+
+    def test_without_the_package_the_first_and_the_last_complaint_are_told(self, archive, programs):
+        update, download = "echo 'W: cannot resolve'; echo 'W: another'", "echo 'E: none'; exit 100"
+        self.write_apt(programs, archive, update, f"{download};")
+        with pytest.warns(UserWarning, match=f"STAND-IN.*{data.PACKAGE}: W: cannot re.*; E: none"):
+            load_fashion_mnist(8)
+
+    @pytest.mark.parametrize("hanging", ["update", "download"])
+    def test_programs_that_hang_are_ended_with_all_that_they_started(
+        self, archive, programs, monkeypatch, hanging
+    ):
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 0.3)
+        wait = f"sleep 600 & echo $! > {programs}/pid; wait;"
+        self.write_apt(programs, archive, **{hanging: wait})
+        with pytest.warns(UserWarning, match=r"STAND-IN.*: not done after 0.3 seconds"):
+            load_fashion_mnist(8)
+        assert not is_running((programs / "pid").read_text().strip())
+
+    def test_an_interrupt_ends_them_too_and_leaves_nothing(self, archive, programs):
+        wait = f"sleep 600 & echo $! > {programs}/pid; kill -INT {os.getpid()}; wait"
+        self.write_apt(programs, archive, update=wait)
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                load_fashion_mnist(8)
+        finally:
+            signal.signal(signal.SIGINT, before)
+        assert not is_running((programs / "pid").read_text().strip())
+        assert os.listdir(data.DATA_FOLDER) == [".download.lock"]
+        assert not Path((programs / "where").read_text().strip()).exists()
+
+    def test_its_files_are_verified_like_every_other(self, archive, programs):
+        with tarfile.open(archive, "w") as tar:
+            for name in data.FILES:
+                tar.addfile(tarfile.TarInfo(f"{data.PACKAGE_FOLDER}/{name}.gz".strip("/")))
+        with pytest.warns(UserWarning, match=f"STAND-IN.*{data.PACKAGE}: .*its SHA-256 differs"):
+            load_fashion_mnist(8)
+
+    def test_a_package_of_other_files_is_none(self, archive, programs):
+        with tarfile.open(archive, "w") as tar:
+            tar.addfile(tarfile.TarInfo("usr/share/doc/copyright"))
+        with pytest.warns(UserWarning, match=f"STAND-IN.*{data.PACKAGE}: .*No such file"):
+            load_fashion_mnist(8)
+
+    def test_a_full_temporary_folder_is_told(self, archive, programs):
+        full = "echo 'E: Write error - write (28: No space left on device)'; exit 100;"
+        self.write_apt(programs, archive, download=full)
+        with pytest.warns(UserWarning, match="STAND-IN.*No space left on device"):
+            load_fashion_mnist(8)
+
+    def test_where_there_is_no_apt_the_warning_says_so(self, programs, monkeypatch):
+        (programs / "apt-get").unlink()
+        monkeypatch.setenv("PATH", str(programs))
+        with pytest.warns(UserWarning, match=f"STAND-IN.*{data.PACKAGE}: there is no apt-get here"):
+            load_fashion_mnist(8)
+
+    def test_a_mirror_that_drips_leaves_it_its_own_time(self, archive, serve, monkeypatch):
+        monkeypatch.setattr(data, "DOWNLOAD_SECONDS", 1)
+        serve(drip)
+        assert load_fashion_mnist(8)[0].source == REAL
+
+
+def is_running(pid: str) -> bool:
+    """Whether a process lives, a moment after it may have been killed."""
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return False
+        if state == "Z":
+            return False
+        time.sleep(0.02)
+    return True
 
 
 class TestArguments:

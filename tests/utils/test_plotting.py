@@ -10,6 +10,7 @@ import pytest
 import torch
 from IPython.core.interactiveshell import InteractiveShell
 from PIL import Image
+from torch import nn
 
 mpl.use("Agg")
 
@@ -17,15 +18,28 @@ from utils import plotting
 from utils.training import History
 
 NAMES = [f"class {number}" for number in range(10)]
-STAGES = {
-    "images": (512, 28, 28),
-    "patchify": (512, 16, 49),
-    "stem": (512, 16, 64),
-    "MLP 1:\nbetween\npatches": (512, 16, 64),
-    "MLP 2:\nwithin\na patch": (512, 16, 64),
-    "mean": (512, 64),
-    "classifier": (512, 10),
-}
+
+
+class Network(nn.Module):
+    """Two linear layers, between which the axes change places, and one after a mean."""
+
+    def __init__(self, names=("stem", "mix"), width=64):
+        super().__init__()
+        self.names = names
+        self.add_module(names[0], nn.Linear(784 // 16, width))
+        self.add_module(names[1], nn.Linear(16, 16))
+        self.classifier = nn.Linear(width, 10)
+
+    def forward(self, images):
+        first, second = (getattr(self, name) for name in self.names)
+        X = first(images.view(-1, 16, 49))
+        return self.classifier(second(X.transpose(1, 2)).mean(dim=2))
+
+
+def network(*options):
+    return plotting.plot_network(Network(*options), torch.zeros(5, 28, 28))
+
+
 DATA = SimpleNamespace(source="Fashion-MNIST", num_images=60_000)
 
 
@@ -64,7 +78,7 @@ def every_figure():
         plotting.plot_history(history(0, "stand-in")),
         plotting.plot_history(history(3, "stand-in")),
         plotting.plot_confusion(confusion, NAMES, "stand-in"),
-        plotting.plot_network(STAGES),
+        network(),
     ]
 
 
@@ -77,8 +91,7 @@ def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
         "test from 70.0% to 72.0%; training from 70.0% to 72.0%; test, EMA from 70.0% to 72.0% "
         "(EMA, the moving average of the weights); on the test images highest after epoch 3, 72.0%",
         "right, are 79.8% of the images. The most frequent mistake takes class 6 for class 0: 40",
-        "images (b, 28, 28), then patchify (b, 16, 49), then stem (b, 16, 64), then MLP 1: between "
-        "patches (b, 16, 64), then MLP 2: within a patch (b, 16, 64), then mean (b, 64), then",
+        "images, then (b, 28, 28) \N{RIGHTWARDS ARROW} (b, 16, 49); stem: 3,200, then (b, 16, 64)",
     ]
     for figure, finding in zip(every_figure, found, strict=True):
         assert finding in figure.alt
@@ -144,14 +157,13 @@ def hard_figures():
     mistakes = ["ankle boot? 100.0%\nlabel: ankle boot"] * 10
     full = history(5, "stand-in")
     full.train_accuracy[:] = full.test_accuracy[:] = full.average_accuracy[:] = [0.1, 1, 1, 1, 1]
-    steps = {f"step {n}\nof a long name": (60_000, 1000, 1000, 100) for n in range(9)}
     return [
         plotting.plot_images(images, LONG + LONG, 10, "The first images", "stand-in"),
         plotting.plot_images(images[:10], mistakes, 5, "The most confident mistakes", "stand-in"),
         plotting.plot_patches(images[0], torch.zeros(16, 49), images[0], "stand-in"),
         plotting.plot_history(full),
         plotting.plot_confusion(torch.full((10, 10), 999).fill_diagonal_(1000), LONG, "stand-in"),
-        plotting.plot_network(steps),
+        network(("blocks_19_mlp1_0", "blocks_19_mlp2_2"), 1024),
     ]
 
 
@@ -179,18 +191,31 @@ def arrows_of(figure):
     return [note.arrow_patch.get_window_extent() for note in notes]
 
 
-def test_the_network_is_a_box_for_every_step_and_a_shape_at_every_arrow():
-    figure = plotting.plot_network(STAGES)
-    words = texts(figure).split()
-    assert {"images", "patchify", "stem", "MLP", "mean", "classifier"} <= set(words)
-    shapes = [text.get_text() for text in figure.axes[0].texts if text.get_text().startswith("(")]
-    assert shapes == ["(b, 28, 28)", "(b, 16, 49)", *["(b, 16, 64)"] * 3, "(b, 64)", "(b, 10)"]
-    assert len(figure.axes[0].patches) == 6
-    assert len(arrows_of(figure)) == 7
+def test_the_network_is_a_box_for_every_linear_layer_and_the_shapes_seen_at_every_arrow():
+    figure = network()
+    written = [text.get_text() for text in figure.axes[0].texts if text.get_text()]
+    arrow = " \N{RIGHTWARDS ARROW} "
+    assert written[::2] == ["images", "stem: 3,200", "mix: 272", "classifier: 650"]
+    assert written[1::2] == [
+        f"(b, 28, 28){arrow}(b, 16, 49)",  # what the first layer takes is not what came in
+        f"(b, 16, 64){arrow}(b, 64, 16)",  # a transpose
+        f"(b, 64, 16){arrow}(b, 64)",  # a mean
+        "(b, 10)",
+    ]
+    assert len(figure.axes[0].patches) == 3
+    assert len(arrows_of(figure)) == 4
+
+
+def test_a_network_that_fails_is_left_without_hooks():
+    broken = Network()
+    broken.classifier = nn.Linear(3, 10)
+    with pytest.raises(RuntimeError):
+        plotting.plot_network(broken, torch.zeros(5, 28, 28))
+    assert not any(part._forward_hooks for part in broken.modules())
 
 
 def test_nothing_in_the_network_overlaps():
-    figure = plotting.plot_network(STAGES)
+    figure = network()
     assert figure.get_size_inches()[0] == plotting.WIDTH
     assert not touching(boxes_of(figure))
     steps = [patch.get_window_extent() for patch in figure.axes[0].patches]

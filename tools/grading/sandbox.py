@@ -91,7 +91,10 @@ def _needed() -> list[Path]:
 def data_variable() -> dict[str, str]:
     """FASHION_MNIST_ROOT, if it is set, without links: behind the walls they may lead nowhere."""
     folder = os.environ.get("FASHION_MNIST_ROOT")
-    return {"FASHION_MNIST_ROOT": os.path.realpath(os.path.expanduser(folder))} if folder else {}
+    if not folder:
+        return {}
+    # A relative one counts from the repository, as for `utils`.
+    return {"FASHION_MNIST_ROOT": os.path.realpath(REPOSITORY / os.path.expanduser(folder))}
 
 
 def limits(memory: int) -> list[str]:
