@@ -4,6 +4,7 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
@@ -25,17 +26,26 @@ WIDE = 20  # characters: a formula within a line that a phone may be too narrow 
 SIZES = ("tiny", "scriptsize", "footnotesize", "small", "normalsize")
 SIZES += ("large", "Large", "LARGE", "huge", "Huge")
 MACROS = dict.fromkeys(SIZES, "") | {
+    "class": "#2",
     "cr": r"\\",
+    "cssId": "#2",
     "ensuremath": "#1",
     "hdots": r"\ldots",
     "href": "#2",
+    "lparen": "(",
     "mathbbm": r"\mathbb{#1}",
     "mathds": r"\mathbb{#1}",
     "ref": r"\eqref{#1}",
+    "rparen": ")",
+    "smash": "#1",
+    "strut": r"\mathstrut",
+    "style": "#2",
     "substack": r"\begin{subarray}{c}#1\end{subarray}",
 }
-NUMBERED = r"\\begin\{(?:equation|align|gather|multline)"
+NUMBERED = r"\\begin\{(?:equation|align|gather|multline)\*?\}"
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
+COMMAND = r"\\(?:re|provide)?(?:new)?command\*?\s*\{?\\([A-Za-z]+)\}?\s*"
+DELIMITER = r"(\\(?:left|right|middle|[bB]igg?[lmr]?)\s*)"
 
 
 def _as_text(match: re.Match) -> str:
@@ -58,14 +68,27 @@ def _as_align(match: re.Match) -> str:
     return rf"\begin{{align{star}}}{rows}\end{{align{star}}}"
 
 
+def _as_tagged(match: re.Match) -> str:
+    r"""Rows with `\tag` in `aligned` and its kind, where no tag may stand, in `align*`."""
+    kind = "gather*" if match[1] == "gathered" else "align*"
+    return rf"\begin{{{kind}}}{match[2]}\end{{{kind}}}"
+
+
 REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
+    # Colours, which nobody has checked against the page's, go.
+    (r"\\(?:textcolor|colorbox|color)\s*(?:\[\w+\])?\s*\{[^{}]*\}", ""),
     (r"\\(?:vspace|require)\*?\{[^{}]*\}", ""),
+    (r"\\hspace\*", r"\\hspace"),
+    (r"\\\\\*?\s*\[[^\]&]*\]", r"\\\\ "),  # the room between two lines
+    (DELIMITER + "<", r"\1\\langle "),
+    (DELIMITER + ">", r"\1\\rangle "),
     (r"\\(text|mbox|hbox)\s*" + BRACED, _as_text),
     (r"\\DeclareMathOperator(\*?)\s*\{?\\(\w+)\}?\s*" + BRACED, r"\\def\\\2{\\operatorname\1{\3}}"),
-    (r"\\(?:re)?newcommand\*?\s*\{?\\([A-Za-z]+)\}?\s*(?:\[(\d)\])?", _as_definition),
+    (COMMAND + r"(?:\[(\d)\])?", _as_definition),
     (r"(?s)\\begin\{eqnarray(\*?)\}(.*?)\\end\{eqnarray\1\}", _as_align),
     (r"\\begin\{alignat(\*?)\}\s*\{\d+\}", r"\\begin{align\1}"),
     (r"\\(begin|end)\{(?:alignat|flalign)(\*?)\}", r"\\\1{align\2}"),
+    (r"(?s)^\s*\\begin\{(aligned|split|gathered)\}(.*\\tag.*)\\end\{\1\}\s*$", _as_tagged),
     (r"\\(begin|end)\{split\}", r"\\\1{aligned}"),
     (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
 ]
@@ -78,12 +101,8 @@ def set_formulas(page: BeautifulSoup) -> None:
     was written, in a box that says so.
     """
     formulas = page.select("span.formula")
-    snippets = [(_known(one.get_text()), "display" in one["class"]) for one in formulas]
-    converter = LatexToMathML(
-        macros=MACROS, fancy_error=False, continue_on_error=True, global_group=True
-    )
-    for formula, mathml in zip(formulas, converter.convert_all(snippets), strict=True):
-        math = BeautifulSoup(mathml, "html.parser").math
+    converted = _convert([(one.get_text(), "display" in one["class"]) for one in formulas])
+    for formula, math in zip(formulas, converted, strict=True):
         if math is None:
             formula["class"] = "latex"
             formula.string.wrap(page.new_tag("code"))
@@ -94,6 +113,7 @@ def set_formulas(page: BeautifulSoup) -> None:
             continue
         for link in math.find_all("a"):  # may not stand within a formula
             link.unwrap()
+        _draw_bars(math)
         if "display" in formula["class"] or len(math.get_text()) > WIDE:
             formula.clear()
             formula.extend(_parts(page, math))
@@ -102,17 +122,66 @@ def set_formulas(page: BeautifulSoup) -> None:
             formula.replace_with(math)
 
 
+def can_be_set(latex: str) -> bool:
+    """Whether a formula that stands alone needs no box."""
+    return _convert([(latex, True)]) != [None]
+
+
+def _convert(snippets: list[tuple[str, bool]]) -> list[Tag | None]:
+    """The `math` of each formula, given with whether it is displayed; None if it cannot be set."""
+    converter = LatexToMathML(
+        macros=MACROS,
+        fancy_error=False,
+        continue_on_error=True,
+        global_group=True,
+        allow_unreliable_rendering=True,
+    )
+    latex = map(_known, _with_defaults([text for text, _ in snippets]))
+    known = list(zip(latex, (display for _, display in snippets), strict=True))
+    return [BeautifulSoup(one, "html.parser").math for one in converter.convert_all(known)]
+
+
+def _with_defaults(formulas: list[str]) -> list[str]:
+    r"""Give the commands of `\newcommand{\name}[2][default]{...}` their first argument always."""
+    pattern = COMMAND + r"\[(\d)\]\s*\[([^\]]*)\]"
+    found = {one[1]: one[3] for latex in formulas for one in re.finditer(pattern, latex)}
+    for name, default in found.items():
+        use = rf"\\{name}(?![A-Za-z])\s*(?:\[([^\]]*)\])?"
+        for i, latex in enumerate(formulas):
+            latex = re.sub(pattern, r"\\newcommand{\\\1Always}[\2]", latex)
+            formulas[i] = re.sub(use, partial(_always, name, default), latex)
+    return formulas
+
+
+def _always(name: str, default: str, use: re.Match) -> str:
+    return rf"\{name}Always{{{use[1] or default}}}"
+
+
 def _known(latex: str) -> str:
     """The formula in the LaTeX of math-core; one that is too much for it as an unknown command."""
     if len(latex) > MAX_LENGTH or _depth(latex) > MAX_DEPTH:
         return r"\toomuch"
     for pattern, replacement in REWRITTEN:
         latex = re.sub(pattern, replacement, latex)
-    if not re.search(NUMBERED, latex):  # which alone may have a tag or a label
-        latex = re.sub(r"\\label\{[^{}]*\}", "", latex)
-        if r"\tag" in latex:
-            latex = rf"\begin{{equation}}{latex}\end{{equation}}"
-    return latex
+    if re.search(NUMBERED, latex):  # which alone may have a tag or a label
+        return latex
+    latex = re.sub(r"\\label\{[^{}]*\}", "", latex)
+    tags = re.findall(r"\\tag\*?\s*\{[^{}]*\}", latex)
+    for tag in tags:
+        latex = latex.replace(tag, "")
+    latex = _broken(latex)
+    return rf"\begin{{equation}}{latex}{tags[0]}\end{{equation}}" if tags else latex
+
+
+def _broken(latex: str) -> str:
+    r"""A formula with `\\` on its first level, where LaTeX itself breaks no line, broken there."""
+    latex = re.sub(r"(\\\\\s*)+$", "", latex)
+    depth, breaks = 0, False
+    for line, opening, closing in re.findall(r"(\\\\)|(\\begin\b|\{)|(\\end\b|\})|\\.", latex):
+        depth += bool(opening) - bool(closing)
+        breaks = breaks or (bool(line) and depth == 0)
+    kind = "aligned" if "&" in latex else "gathered"
+    return rf"\begin{{{kind}}}{latex}\end{{{kind}}}" if breaks else latex
 
 
 def _depth(latex: str) -> int:
@@ -125,6 +194,22 @@ def _depth(latex: str) -> int:
         row = row + 1 if command else 0
         deepest = max(deepest, depth, row)
     return deepest
+
+
+def _draw_bars(math: Tag) -> None:
+    """Let CSS draw the bars, and write hats, so that browsers do not lose them."""
+    for bar in math.find_all("mo", string="\N{COMBINING LOW LINE}"):
+        place = "over" if bar.parent.name == "mover" else "under"
+        bar.parent.attrs, bar.parent.name = {"class": place}, "mrow"
+        bar.decompose()
+    for hat in math.find_all("mo", string="\N{COMBINING CIRCUMFLEX ACCENT}"):
+        hat.string = "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"  # the other is lost over one letter
+    for row in math.select("mtr + mtr:last-child"):
+        cells = row.find_all("mtd", recursive=False)
+        if not row.get_text() and "border-top" in str(cells[0].get("style")):
+            for cell in row.find_previous_sibling("mtr").find_all("mtd", recursive=False):
+                cell["style"] = cell.get("style", "") + "border-bottom: 0.05em solid currentcolor;"
+            row.decompose()
 
 
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:

@@ -5,32 +5,15 @@
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.files import write_whole
+from tools.reader import ReadError, read_notebook
 from tools.report.exporter import ReportError, ReportExporter
 from tools.report.pdf import print_page
 
-import nbformat
 from nbformat import NotebookNode
-
-
-def read_notebook(path: Path) -> NotebookNode:
-    """Read a notebook, executed or not.
-
-    Raises:
-        ReportError: if the file is missing or no notebook.
-    """
-    try:
-        notebook = nbformat.read(path, as_version=4)
-        nbformat.validate(notebook)
-    except OSError as error:
-        raise ReportError(f"Cannot read {path}: {error.strerror}.") from error
-    except MemoryError:
-        raise ReportError(f"{path} is too large.") from None
-    except Exception as error:  # nbformat raises many kinds for the many ways to be no notebook
-        raise ReportError(f"{path} is not a Jupyter notebook.") from error
-    return notebook
 
 
 def final_accuracy(notebook: NotebookNode) -> str | None:
@@ -74,10 +57,15 @@ def write_report(
     Raises:
         ReportError: if the notebook cannot become a report, or the file cannot be written.
     """
-    notebook = read_notebook(source)
+    try:
+        notebook = read_notebook(source)
+    except ReadError as error:
+        raise ReportError(f"{source}: {error}") from error
     exporter = ReportExporter(exclude_input=hide_code, allow_errors=allow_errors, head=head)
     # The name stands in for a title; the path is where embedded pictures lie.
+    saved = datetime.fromtimestamp(source.stat().st_mtime, tz=UTC)
     names = {"name": source.stem, "path": str(source.parent)}
+    names["modified_date"] = f"{saved:%B} {saved.day}, {saved.year}"  # as nbconvert writes it
     try:
         page, _ = exporter.from_notebook_node(notebook, resources={"metadata": names})
         accuracy = final_accuracy(notebook)
