@@ -301,7 +301,8 @@ FOREIGN = {
     "a look borrowed": notebook(
         '<section class="grader" aria-label="From the grader" style="border: 9px solid red">'
         '<p class="from">From the grader</p>10 of 10 points</section>'
-        '<header role="banner">head</header><style>.grader {display: none}</style>',
+        '<header role="banner">head</header>',
+        "<style>.grader {display: none}</style>",
         code("x", shown(text_html='<div class="cell code celltag_facts" id="code-1">fact</div>')),
         code("x", tags=["grader from", 'a"b']),
     ),
@@ -325,6 +326,184 @@ FOREIGN = {
         code(f"{WORD} = 1", printed(WORD), shown(text_plain=WORD), shown(image_png=PNG)),
         code("json", shown(**{"application/json": {"a": [1]}}, text_plain="{'a': [1]}")),
     ),
+    "dollars of several kinds": notebook(
+        "# Dollars\n\n$$a$$$b$ is a word $$c$$ for $d$.",
+        "It costs $5 and $6, or \\$7, or 8 $ and 9 $.",
+        "Escaped \\$x\\$ is none, $n$th is one, `$p$ and $q$` is code.",
+    ),
+    "references outside of formulas": notebook(
+        "\\begin{equation} x = 1 \\label{eq:one} \\end{equation}\n\nAs \\eqref{eq:one} says.",
+    ),
+    "formulas in HTML": notebook(
+        "<div>Within a box $x_1$ and <b>$y$</b></div>",
+        code("h", shown(text_html="<p>Of an output $\\alpha$, \\(b\\) and $$c$$</p>")),
+    ),
+    "formulas of all environments": notebook(
+        "$$a \\\\ b$$\n\n$$\\begin{split} a &= b \\tag{S} \\\\ &= c \\end{split}$$\n\n"
+        "$$\\begin{gathered} a \\tag{G} \\end{gathered}$$\n\n$$\\left< x \\right>$$\n\n"
+        "$$\\begin{array}{|c|} \\hline a \\\\ \\hline \\end{array}$$",
+        "$\\boxed{x}$ $\\cancel{y}$ $\\overline{z}$ $\\widetilde{w}$ $\\textcolor{#f00}{r}$",
+    ),
+    "LaTeX with a picture": notebook(
+        code("sympy", shown(text_latex="$\\unheardof{x}$", image_png=PNG, text_plain="x")),
+    ),
+    "hidden parts": notebook(
+        "<p hidden>secret one</p><p style='display: none'>secret two</p>\n\nshown one",
+        code(
+            "h",
+            shown(
+                text_html="<style>.a {display: none}</style><div class='a'>secret three</div>"
+                "<div style='visibility:hidden'>secret four</div><p>shown two</p>"
+            ),
+        ),
+    ),
+    "a table of arrays": notebook(
+        code(
+            "dataset",
+            shown(
+                text_html="<svg style='position: absolute; width: 0; height: 0'><defs>"
+                "<symbol id='icon' viewBox='0 0 9 9'><path d='M2 2h28v28z'/></symbol></defs></svg>"
+                "<style>.wrap {display: block !important} .fallback {display: none}"
+                ".in {display: none} .part {display: none} .in:checked ~ .part {display: block}"
+                ".icon {width: 1em; height: 1em}</style><pre class='fallback'>secret five</pre>"
+                "<div class='wrap' style='display: none'>Dimensions: x 3"
+                "<div><input class='in' type='checkbox' checked>"
+                "<div class='part'>temperature</div></div>"
+                "<div><input class='in' type='checkbox'><div class='part'>secret six</div></div>"
+                "<svg class='icon'><use xlink:href='#icon'></use></svg></div>",
+                text_plain="<Dataset>",
+            ),
+        ),
+    ),
+    "a diagram of an estimator": notebook(
+        code(
+            "model.fit(x, y)",
+            shown(
+                text_html="<style>#top div.fallback {display: none}"
+                "#top div.box {display: inline-block !important}"
+                "#top .content {max-height: 0; overflow: hidden}"
+                "#top input:checked ~ .content {max-height: 200px}</style><div id='top'>"
+                "<div class='fallback'><pre>secret seven</pre></div><div class='box' hidden>"
+                "<input type='checkbox' hidden><label>Ridge</label>"
+                "<div class='content'>secret eight</div></div></div>",
+                text_plain="Ridge()",
+            ),
+        ),
+    ),
+    "a table in colours": notebook(
+        code(
+            "frame.style",
+            shown(
+                text_html="<style>#T_row0 {background-color: #ffff00; color: #ffffaa}"
+                "#T_row1 {color: red}</style><table><tr><th>a</th></tr>"
+                "<tr><td id='T_row0'>1</td></tr>"
+                "<tr><td id='T_row1'>-2</td></tr></table>"
+            ),
+        ),
+    ),
+    "drawings that only HTML forgives": notebook(
+        code("a", shown(text_html='<svg width="30"height="20"><text y="9">a&nbsp;b</text></svg>')),
+        code(
+            "b",
+            shown(text_html='<svg width="30" height="20"><svg x="3"><rect width="9"/></svg></svg>'),
+        ),
+        code("c", shown(**{"image/svg+xml": '<svg width="9"height="9"><g/></svg>'})),
+        code("d", shown(**{"image/svg+xml": "no drawing"}, text_plain="Drawing()")),
+    ),
+    "footnotes, targets and boxes": notebook(
+        "Text[^1] and [there](#target).\n\n[^1]: The note.\n\n<a name='target'></a>A target.",
+        "> [!WARNING]\n> Mind the gap.\n\n<div class='alert alert-info'>Good to know.</div>",
+    ),
+    "the last state of text": notebook(
+        code(
+            "a",
+            printed("working\b\b\b\b\b\b\bfinished\n10 %\r100 %\nlong line\rshort"),
+        ),
+        code("cleared", printed("old\x1b[2Jnew\n\x1b]0;a title\x07after")),
+        code("b", printed("one\r\ntwo\r\n")),
+    ),
+    "control characters": notebook(
+        "A bell \x07 and a null \x00 and &#1; one.",
+        code("x", printed("a\x01b\x0c\x7fc")),
+    ),
+    "tags of books": notebook(
+        code("removed_cell", printed("gone one"), tags=["remove-cell"]),
+        code("removed_input", printed("kept one"), tags=["remove-input"]),
+        code("kept_code", printed("gone two"), tags=["remove-output"]),
+        code("folded", printed("kept two"), tags=["hide-output"]),
+        code("folded_all", printed("kept three"), tags=["hide-cell"]),
+        code(
+            "1 / 0",
+            new_output("error", ename="E", evalue="e", traceback=["kept four"]),
+            tags=["raises-exception"],
+        ),
+    ),
+    "authors and a language": notebook(
+        "# Ein Titel",
+        authors=[{"name": "A. Autorin"}, "B. Autor", {"mail": "x"}, 3],
+        lang="de",
+    ),
+    "numbers right": notebook(
+        code(
+            "t",
+            shown(
+                text_html="<table><thead><tr><th></th><th>name</th><th>value</th></tr></thead>"
+                "<tbody><tr><th>0</th><td>a</td><td>1.5</td></tr><tr><th>1</th><td>b</td>"
+                "<td>-20</td></tr></tbody></table>"
+            ),
+        ),
+    ),
+    "a details element": notebook(
+        "<details><summary>Hint</summary>\n\nfolded hint $x$\n\n</details>"
+    ),
+    "inner HTML documents": notebook(
+        code(
+            "x",
+            shown(
+                text_html="<!DOCTYPE html><html><head><title>no</title><style>p {color: red}"
+                "</style></head><body><p>inner text</p></body></html>"
+            ),
+        ),
+    ),
+    "figures of one kind": notebook(
+        *(
+            code(
+                "f",
+                new_output(
+                    "display_data",
+                    {"image/png": PNG},
+                    metadata={"image/png": {"alt": f"Curve {n}. It rises.", "width": 300}},
+                ),
+            )
+            for n in (1, 2)
+        ),
+    ),
+}
+# What a report of these shows, and what it does not.
+SHOWN = {
+    "dollars of several kinds": (["is a word", "$5 and $6, or $7", "8 $ and 9 $", "$x$"], []),
+    "references outside of formulas": (["As (1) says"], ["eqref"]),
+    "formulas in HTML": (["Within a box", "Of an output"], ["$", "alpha"]),
+    "formulas of all environments": (["(S)", "(G)"], ["$", "not set"]),
+    "LaTeX with a picture": ([], ["unheardof"]),
+    "hidden parts": (["shown one", "shown two"], ["secret"]),
+    "a table of arrays": (["Dimensions", "temperature"], ["secret", "\N{BALLOT BOX}"]),
+    "a diagram of an estimator": (["Ridge"], ["secret", "\N{BALLOT BOX}"]),
+    "drawings that only HTML forgives": (["[left out: drawing]", "Drawing()"], []),
+    "footnotes, targets and boxes": (["The note", "Warning. Mind", "Good to"], ["[^1]", "[!"]),
+    "the last state of text": (
+        ["finished", "100 %", "shortline", "new", "after", "one\ntwo"],
+        ["working", "old", "a title", "10 %\n"],
+    ),
+    "control characters": (["A bell", "abc"], ["\x07", "\x00", "\x01", "\x7f"]),
+    "tags of books": (
+        ["kept one", "kept two", "kept three", "kept four", "kept_code"],
+        ["gone", "removed_cell", "removed_input"],
+    ),
+    "authors and a language": (["A. Autorin, B. Autor"], []),
+    "a details element": (["folded hint"], []),
+    "inner HTML documents": (["inner text"], ["color"]),
+    "figures of one kind": (["Figure 1. Curve 1.", "Figure 2. Curve 2."], ["It rises"]),
 }
 
 

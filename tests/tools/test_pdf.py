@@ -1,6 +1,10 @@
 """The report as a PDF: what a reader of paper, or a screen reader, gets."""
 
+# ruff: noqa: RUF001 (formulas have letters of their own that look like others)
+
+import re
 import shutil
+from unicodedata import normalize
 
 from tools.report import pdf
 from tools.report.write import ReportError, write_report
@@ -28,6 +32,10 @@ def printed(tmp_path_factory):
         *(code(f"figure{n}", shown(image_png=PNG)) for n in range(8)),
         f"## Second\n\n### Below it\n\n| row | n |\n|:--|--:|\n{rows}",
         code("folded = 'not lost'", tags=["hide-input"]),
+        "<details><summary>Hint</summary>\n\nhint on paper\n\n</details>",
+        "## Wide\n\n" + "\n".join("|" + f" {one} |" * 40 for one in ("column", "---", "cell{}")),
+        "$$" + " + ".join(f"\\alpha_{{{n}}} x^{{{n}}}" for n in range(60)) + "$$",
+        "$$\\underbrace{" + " + ".join(f"y_{{{n}}}" for n in range(50)) + "}_{end}$$",
     ]
     nbformat.write(notebook(*cells), folder / "n.ipynb")
     write_report(folder / "n.ipynb", folder / "report.pdf")
@@ -48,7 +56,7 @@ def test_the_headings_are_bookmarks(printed):
     def titles(entries):
         return [titles(one) if isinstance(one, list) else one.title for one in entries]
 
-    assert titles(printed.outline) == ["The title", ["First", "Second", ["Below it"]]]
+    assert titles(printed.outline) == ["The title", ["First", "Second", ["Below it"], "Wide"]]
 
 
 @needs_browser
@@ -91,10 +99,40 @@ def test_no_figure_and_no_row_of_a_table_is_cut(printed):
 
 
 @needs_browser
+def test_the_contents_name_the_pages_and_the_title_runs_along(printed):
+    texts = [page.extract_text() for page in printed.pages]
+    for heading in ("First", "Second", "Below it", "Wide"):
+        number = int(re.search(rf"{heading}\s*(\d+)", texts[0])[1])
+        assert heading in texts[number - 1]
+    assert all("The title" in text for text in texts)
+
+
+@needs_browser
+def test_a_wide_table_comes_in_parts_and_a_wide_formula_in_lines_or_smaller(printed):
+    texts = normalize("NFKC", "".join(page.extract_text() for page in printed.pages[-3:]))
+    assert re.search(r"α\s*59\s*x\s*59", texts)
+    assert re.search(r"y\s*49", texts)
+    assert len(re.findall("cell{}", texts)) >= 40
+    assert "(columns 2 to" in texts
+    assert "to 40)" in texts
+    assert "drawn smaller to fit the paper" in texts
+    right = []
+
+    def look(text, whole, own, *_):  # `own` is in the page's pixels; `whole` brings it to paper
+        if text.strip():
+            right.append(own[4] * whole[0] + whole[4])
+
+    for page in printed.pages:
+        page.extract_text(visitor_text=look)
+    assert 500 < max(right) <= printed.pages[0].mediabox.width - 40
+
+
+@needs_browser
 def test_formulas_and_folded_code_can_be_selected(printed):
     text = "".join(page.extract_text() for page in printed.pages)
     assert "\N{MATHEMATICAL ITALIC SMALL ALPHA}" in text
     assert "not lost" in text
+    assert "hint on paper" in text
 
 
 def test_without_a_browser_one_sentence_says_what_to_install(tmp_path, monkeypatch):

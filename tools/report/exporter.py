@@ -4,40 +4,30 @@ nbconvert finds the exporter by its entry point: `jupyter nbconvert --to report 
 """
 
 import re
-from collections.abc import Callable, Iterator
-from copy import copy
-from html import escape
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote
 
 from tools.report.formulas import font_face, set_formulas
-from tools.report.sanitise import complete_svg, is_whole, left_out, sanitise, shows_anything
+from tools.report.markdown import render
+from tools.report.outputs import ToHTML
+from tools.report.page import fill_head, finish_tables, number_figures, order_headings
+from tools.report.sanitise import sanitise
 
-from bs4 import BeautifulSoup, Tag
-from jinja2 import pass_context
-from jinja2.runtime import Context
+from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
-from nbconvert.filters.markdown_mistune import (
-    IPythonRenderer,
-    MarkdownWithMath,
-    MathInlineParser,
-)
 from nbconvert.preprocessors import Preprocessor
 from nbconvert.utils.exceptions import ConversionException
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
 from traitlets import Bool, Unicode, default
-from traitlets.config import Config
 
 # Pygments' styles whose colours all reach a contrast of 4.5 on the code's background.
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
 
-LONG = 40  # lines: an output of more may scroll by itself
+# No characters of a page; terminals leave them, and the JSON of other programs.
+CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0\ufffe\uffff]")
 
-# The kinds of output that the page can show, the best first.
-PICTURES = ["image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp"]
-KINDS = ["text/html", "text/markdown", "text/latex", *PICTURES, "text/plain"]
+LONG = 40  # lines: an output of more may scroll by itself
 
 
 class ReportError(ConversionException):
@@ -52,8 +42,10 @@ class FindProblems(Preprocessor):
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Raise `ReportError` at the first problem, unless the exporter allows errors."""
         code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
-        for number, cell in enumerate(code, start=1):
-            cell.metadata["number"] = number
+        checks = [cell for cell in code if "check" in cell.metadata.get("tags", [])]
+        for name, cells in (("number", code), ("check", checks)):
+            for number, cell in enumerate(cells, start=1):
+                cell.metadata[name] = number
         problems = {cell.metadata.number: problem for cell in code if (problem := _problem(cell))}
         if problems and not self.parent.allow_errors:
             number, problem = next(iter(problems.items()))
@@ -65,91 +57,19 @@ class FindProblems(Preprocessor):
 
 def _problem(cell: NotebookNode) -> str:
     """What went wrong with a code cell, in a few words; empty if nothing did."""
-    for output in cell.outputs:
-        if output.output_type == "error":
-            return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
-    return "" if cell.execution_count else "was not run"
-
-
-class ChooseOutputs(Preprocessor):
-    """Keep of each output the one kind that is shown, and name what that cannot replace."""
-
-    def preprocess_cell(
-        self, cell: NotebookNode, resources: dict[str, Any], index: int
-    ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Choose for each output of the cell."""
-        for output in cell.get("outputs", []):
-            if output.output_type in ("display_data", "execute_result"):
-                _choose(output)
-        return cell, resources
-
-
-def _choose(output: NotebookNode) -> None:
-    data, missing = output.data, []
-    if "text/html" in data:
-        html = data["text/html"] = sanitise(data["text/html"])
-        in_picture = not is_whole(html) and any(kind in data for kind in PICTURES)
-        if in_picture or not shows_anything(html):
-            del data["text/html"]
-            missing = re.findall(r"\[left out: (.*?)\]", html)
-    kind = next((kind for kind in KINDS if kind in data), None)
-    if kind in (None, "text/plain", *PICTURES):  # the others can say all that there is
-        missing += [other for other in data if other not in KINDS]
-    output.metadata.left_out = left_out(*missing) if missing else ""
-    if kind == "image/svg+xml":
-        data[kind] = complete_svg(data[kind])
-    if kind in PICTURES:
-        words = data.get("text/plain", "").strip().strip("<>")[:200]
-        about = output.metadata.setdefault(kind, {})
-        about["alt"] = about.get("alt") or words or "Picture without a description"
-    output.data = {kind: data[kind]} if kind else {}
-
-
-class MathParser(MathInlineParser):
-    """Lets a formula within a line hold text with formulas in it."""
-
-    SPECIFICATION = MathInlineParser.SPECIFICATION | {
-        "inline_math_tex": r"(?<![$\\])\$(?P<math_inline_tex>"
-        r"(?>\\(?:text|mbox|hbox)\{[^{}]*\}|(?s:.))+?)(?<![$\\])\$"
-    }
-
-
-class MathRenderer(IPythonRenderer):
-    """Marks formulas in the HTML that comes from Markdown, for `set_formulas`."""
-
-    def inline_math(self, body: str) -> str:
-        return f'<span class="formula">{self.escape_html(body)}</span>'
-
-    def block_math(self, body: str) -> str:
-        return f'<span class="formula display">{self.escape_html(body)}</span>'
-
-    def inline_html(self, html: str) -> str:
-        # nbconvert would look for pictures in each tag alone, and close it at once.
-        return super().inline_html(html) if html.startswith("<img") else html
-
-    def _embed_image_or_attachment(self, src: str) -> str:
-        return self._src_to_base64(src) or src
-
-    def _src_to_base64(self, src: str) -> str | None:
-        """Embed attachments in HTML too; nbconvert does so in Markdown's own pictures alone."""
-        if src.startswith("attachment:"):
-            attached = self.attachments.get(unquote(src.removeprefix("attachment:")), {})
-            return next((f"data:{kind};base64,{data}" for kind, data in attached.items()), None)
-        try:
-            return super()._src_to_base64(src)
-        except (OSError, ValueError):  # a folder, or no name for a file
-            return None
-
-    def latex_environment(self, name: str, body: str) -> str:
-        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
+    if "raises-exception" not in cell.metadata.get("tags", []):
+        for output in cell.outputs:
+            if output.output_type == "error":
+                return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
+    return "" if cell.execution_count or cell.outputs else "was not run"
 
 
 class ReportExporter(HTMLExporter):
     """An accessible page in one file, from the template in `tools/report/templates/report`.
 
     Two tags fill the head of the page: the table that a cell tagged `facts` shows, and the
-    line that the cell tagged `final-accuracy` prints. The code of cells tagged `hide-input`,
-    `facts` or `check` comes folded, as does what JupyterLab hides.
+    line that the cell tagged `final-accuracy` prints. The tags of Jupyter Book fold and remove;
+    the code of cells tagged `facts` or `check` comes folded too.
     """
 
     export_from_notebook = "Report"
@@ -166,40 +86,14 @@ class ReportExporter(HTMLExporter):
     def _default_extra_template_basedirs(self) -> list[str]:
         return [str(Path(__file__).with_name("templates"))]
 
-    @property
-    def default_config(self) -> Config:
-        """The defaults of nbconvert for HTML, without what needs a script."""
-        config = super().default_config.copy()
-        config.NbConvertBase.display_data_priority = KINDS
-        config.HTMLExporter.embed_images = True
-        config.CoalesceStreamsPreprocessor.enabled = True
-        return config
-
     def _init_preprocessors(self) -> None:
         super()._init_preprocessors()
         self.register_preprocessor(FindProblems, enabled=True)
-        self.register_preprocessor(ChooseOutputs, enabled=True)
-
-    def default_filters(self) -> Iterator[tuple[str, Callable]]:
-        """Those of nbconvert for HTML, and `sanitise` for HTML that a notebook shows."""
-        yield from super().default_filters()
-        yield "sanitise", sanitise
-
-    @pass_context
-    def markdown2html(self, context: Context, source: str) -> str:
-        """Turn Markdown into clean HTML with its formulas marked, for `set_formulas`."""
-        renderer = MathRenderer(
-            escape=False,
-            attachments=context.get("cell", {}).get("attachments", {}),
-            embed_images=self.embed_images,
-            path=context.get("resources", {}).get("metadata", {}).get("path", ""),
-            exclude_anchor_links=True,
-        )
-        return sanitise(MarkdownWithMath(renderer, inline=MathParser()).render(source))
+        self.register_preprocessor(ToHTML, enabled=True)
 
     def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
         resources = super()._init_resources(resources)
-        resources["head"] = self.head
+        resources["head"] = sanitise(render(self.head, {}, "")) if self.head else ""
         light, dark = (HtmlFormatter(style=style) for style in (LIGHT_CODE, DARK_CODE))
         resources["highlight_css"] = (
             f"{light.get_style_defs('.highlight')}\n"
@@ -221,104 +115,20 @@ class ReportExporter(HTMLExporter):
         nb = NotebookNode(nb | {"metadata": NotebookNode(metadata)})
         html, resources = super().from_notebook_node(nb, resources, **kw)
         page = BeautifulSoup(html, "html.parser")
+        if re.fullmatch("[A-Za-z]{2,3}(-[A-Za-z0-9]+)*", str(metadata.get("lang"))):
+            page.html["lang"] = metadata["lang"]
         set_formulas(page)
-        _label_tables(page)
+        finish_tables(page)
         for text in page.select("pre"):
             if text.find_parent(class_="output") is None or text.get_text().count("\n") > LONG:
                 text["tabindex"] = "0"  # a keyboard can then scroll it
         for part in page.select("pre span[style]"):
             del part["style"]  # a terminal's colour of thousands, which nobody has checked
-        _fill_head(page, resources["problems"])
-        _order_headings(page)
-        page.head.append(page.new_tag("style", string=font_face(page)))
-        return str(page), resources
-
-
-def _label_tables(page: BeautifulSoup) -> None:
-    """Say which cells are headers, and let wide tables scroll on their own."""
-    for table in page.select("table"):
-        for cell in table.select("thead th"):
-            if cell.get_text(strip=True):
-                cell["scope"] = "col"
-            else:
-                cell.name = "td"  # an empty header names nothing
-        for row in table.select("tbody tr"):
-            cells = row.find_all(["td", "th"], recursive=False)
-            if len(cells) > 1 and cells[0].get_text(strip=True):
-                cells[0].name, cells[0]["scope"] = "th", "row"
-        table.wrap(page.new_tag("div", attrs={"class": "table", "tabindex": "0"}))
-
-
-def _fill_head(page: BeautifulSoup, problems: dict[int, str]) -> None:
-    """Put the title, the facts of the run, the final accuracy and the problems at the head."""
-    head = page.header
-    titles = [one for one in page.main.find_all("h1") if one.get_text(strip=True)]
-    title = titles[0] if titles else page.new_tag("h1", string=page.title.string)
-    head.append(title.extract())
-    facts = page.new_tag("dl")
-    for name in page.select(".celltag_facts .output tbody th"):
-        values = [cell.decode_contents() for cell in name.find_next_siblings()]
-        _add_fact(page, facts, name.get_text(), " ".join(values))
-    for table in page.select(".celltag_facts .output .table"):
-        table.decompose()  # once is enough
-    for printed in page.select(".celltag_final-accuracy .output pre"):
-        name, _, value = printed.get_text().strip().partition(": ")
-        _add_fact(page, facts, name, f"<strong>{escape(value)}</strong>")
-    for number, problem in problems.items():
-        link = f'<a href="#code-{number}">code cell {number}</a> {escape(problem)}'
-        _add_fact(page, facts, "problem", link)
-    if facts.contents:
-        head.append(facts)
-
-
-def _add_fact(page: BeautifulSoup, facts: Tag, name: str, html: str) -> None:
-    facts.append(page.new_tag("dt", string=name))
-    value = page.new_tag("dd")
-    value.append(BeautifulSoup(html, "html.parser"))
-    facts.append(value)
-
-
-def _order_headings(page: BeautifulSoup) -> None:
-    """Leave one `h1` and no gap between levels, give each an anchor, list them as contents."""
-    headings, level, anchors = [], 1, set()
-    for heading in page.main.find_all(["h1", "h2", "h3", "h4", "h5", "h6"]):
-        if not heading.get_text(strip=True):
-            heading.unwrap()
-            continue
-        level = min(max(int(heading.name[1]), 2), level + 1)
-        heading.name = f"h{level}"
-        # The anchor that JupyterLab gives it too, so that links within the notebook work here.
-        anchor = heading.get_text().strip().replace(" ", "-")
-        while anchor in anchors:
-            anchor += "-"
-        anchors.add(anchor)
-        heading["id"] = anchor
-        headings.append(heading)
-    _list_contents(page, headings)
-
-
-def _list_contents(page: BeautifulSoup, headings: list[Tag]) -> None:
-    """Link to the headings, which are in order, two levels deep."""
-    if not headings:
-        page.nav.decompose()
-        return
-    contents = page.new_tag("ol")
-    page.nav.append(contents)
-    for heading in headings:
-        if heading.name == "h2":  # as the first one always is
-            contents.append(_entry(page, heading))
-        elif heading.name == "h3":
-            section = contents.contents[-1]
-            if section.ol is None:
-                section.append(page.new_tag("ol"))
-            section.ol.append(_entry(page, heading))
-
-
-def _entry(page: BeautifulSoup, heading: Tag) -> Tag:
-    entry = page.new_tag("li")
-    link = page.new_tag("a", attrs={"href": f"#{quote(heading['id'])}"})
-    link.extend(copy(part) for part in heading.contents)
-    for inner in link.find_all("a"):
-        inner.unwrap()
-    entry.append(link)
-    return entry
+        fill_head(page, metadata.get("authors"), resources)
+        order_headings(page)
+        number_figures(page)
+        title = re.sub(r'["\\<\n]', " ", page.h1.get_text())[:80]
+        css = f'@page {{ @top-left {{ content: "{title}" }} }}\n'
+        css += f"@page :first {{ @top-left {{ content: none }} }}\n{font_face(page)}"
+        page.head.append(page.new_tag("style", string=css))
+        return CONTROL.sub("", str(page)), resources

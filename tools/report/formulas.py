@@ -79,6 +79,7 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"\\(?:textcolor|colorbox|color)\s*(?:\[\w+\])?\s*\{[^{}]*\}", ""),
     (r"\\(?:vspace|require)\*?\{[^{}]*\}", ""),
     (r"\\hspace\*", r"\\hspace"),
+    (r"\\\\\*?\s*\[[^\]&]*\]", r"\\\\ "),  # the room between two lines
     (DELIMITER + "<", r"\1\\langle "),
     (DELIMITER + ">", r"\1\\rangle "),
     (r"\\(text|mbox|hbox)\s*" + BRACED, _as_text),
@@ -196,11 +197,19 @@ def _depth(latex: str) -> int:
 
 
 def _draw_bars(math: Tag) -> None:
-    """Let CSS draw the bars over and under: browsers lose the sign that math-core takes for it."""
+    """Let CSS draw the bars, and write hats, so that browsers do not lose them."""
     for bar in math.find_all("mo", string="\N{COMBINING LOW LINE}"):
         place = "over" if bar.parent.name == "mover" else "under"
         bar.parent.attrs, bar.parent.name = {"class": place}, "mrow"
         bar.decompose()
+    for hat in math.find_all("mo", string="\N{COMBINING CIRCUMFLEX ACCENT}"):
+        hat.string = "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"  # the other is lost over one letter
+    for row in math.select("mtr + mtr:last-child"):
+        cells = row.find_all("mtd", recursive=False)
+        if not row.get_text() and "border-top" in str(cells[0].get("style")):
+            for cell in row.find_previous_sibling("mtr").find_all("mtd", recursive=False):
+                cell["style"] = cell.get("style", "") + "border-bottom: 0.05em solid currentcolor;"
+            row.decompose()
 
 
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:

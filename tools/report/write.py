@@ -5,6 +5,7 @@
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from tools.files import write_whole
@@ -62,7 +63,9 @@ def write_report(
         raise ReportError(f"{source}: {error}") from error
     exporter = ReportExporter(exclude_input=hide_code, allow_errors=allow_errors, head=head)
     # The name stands in for a title; the path is where embedded pictures lie.
+    saved = datetime.fromtimestamp(source.stat().st_mtime, tz=UTC)
     names = {"name": source.stem, "path": str(source.parent)}
+    names["modified_date"] = f"{saved:%B} {saved.day}, {saved.year}"  # as nbconvert writes it
     try:
         page, _ = exporter.from_notebook_node(notebook, resources={"metadata": names})
         accuracy = final_accuracy(notebook)

@@ -1,0 +1,147 @@
+"""Text and outputs of cells as HTML: the last state of what was printed, the best kind of data."""
+
+import re
+from html import escape
+from typing import Any
+
+from tools.report.formulas import can_be_set
+from tools.report.markdown import find_formulas, render
+from tools.report.sanitise import drawing, is_whole, left_out, sanitise, shows_anything
+
+from nbconvert.filters import ansi2html
+from nbconvert.preprocessors import Preprocessor
+from nbformat import NotebookNode
+
+# The kinds of output that the page can show, the best first.
+PICTURES = ["image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp"]
+KINDS = ["text/html", "text/markdown", "text/latex", *PICTURES, "text/plain"]
+WIDE = 500  # pixels: a figure that a phone is too narrow for
+
+# What a terminal does not show: titles, links and the like; and what ends all that was before.
+TITLES = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
+CLEARED = re.compile(r"\x1b\[[23]J|\x1bc")
+SIGNS = re.compile(r"\x1b\[[0-9;?]*[@-~]|.", re.DOTALL)
+
+
+class ToHTML(Preprocessor):
+    """Give each cell its `html`, and leave out what its tags remove; comes after numbering."""
+
+    def preprocess(
+        self, nb: NotebookNode, resources: dict[str, Any]
+    ) -> tuple[NotebookNode, dict[str, Any]]:
+        folder = resources["metadata"].get("path", "")
+        nb.cells = [c for c in nb.cells if "remove-cell" not in c.metadata.get("tags", [])]
+        for cell in nb.cells:
+            if cell.cell_type == "markdown":
+                cell.html = sanitise(render(cell.source, cell.get("attachments", {}), folder))
+            elif cell.cell_type == "raw":
+                is_html = cell.metadata.get("raw_mimetype") == "text/html"
+                cell.html = (
+                    sanitise(cell.source) if is_html else f"<pre>{escape(cell.source)}</pre>"
+                )
+            elif "remove-output" in cell.metadata.get("tags", []):
+                cell.html = ""
+            else:
+                shown = (_html(output, folder) for output in _joined(cell.outputs))
+                cell.html = "\n".join(f'<div class="output">\n{one}\n</div>' for one in shown)
+        return nb, resources
+
+
+def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """The outputs with what is printed in pieces as one text."""
+    joined: list[NotebookNode] = []
+    for output in outputs:
+        last = joined[-1] if joined else NotebookNode(output_type="")
+        if output.output_type == last.output_type == "stream" and output.name == last.name:
+            last.text += output.text
+        else:
+            joined.append(output)
+    return joined
+
+
+def _html(output: NotebookNode, folder: str) -> str:
+    if output.output_type in ("display_data", "execute_result"):
+        return _best(output.data, output.metadata, folder)
+    if output.output_type == "stream":
+        return _text(output.text, output.name)
+    return _text("\n".join(output.traceback), "stderr")
+
+
+def _text(text: str, name: str = "") -> str:
+    return f"<pre{' class=stderr' * (name == 'stderr')}>{ansi2html(last_state(text))}</pre>"
+
+
+def last_state(text: str) -> str:
+    r"""What a terminal shows in the end of text with `\r`, backspaces and cleared lines."""
+    text = CLEARED.split(TITLES.sub("", text).replace("\r\n", "\n"))[-1]
+    return "\n".join(map(_last_state_of_line, text.split("\n")))
+
+
+def _last_state_of_line(line: str) -> str:
+    if not re.search(r"[\r\b]|\x1b\[\d?K", line):
+        return line
+    shown: list[str] = []
+    at, colors = 0, ""
+    for sign in SIGNS.findall(line):
+        if sign in "\r\b":
+            at = 0 if sign == "\r" else max(at - 1, 0)
+        elif sign in ("\x1b[K", "\x1b[0K"):
+            del shown[at:]
+        elif sign == "\x1b[2K":
+            shown = [" "] * at
+        elif sign[0] == "\x1b":
+            colors += sign
+        else:
+            shown[at : at + 1] = [colors + sign]
+            at, colors = at + 1, ""
+    return "".join(shown) + colors
+
+
+def _best(data: dict[str, Any], metadata: dict[str, Any], folder: str) -> str:
+    """The best kind of data, with a note that names what it cannot replace."""
+    missing: list[str] = []
+    has_picture = any(kind in data for kind in PICTURES)
+    if "text/html" in data:
+        html = data["text/html"] = sanitise(data["text/html"])
+        if (has_picture and not is_whole(html)) or not shows_anything(html):
+            del data["text/html"]
+            missing = re.findall(r"\[left out: (.*?)\]", html)
+    if "image/svg+xml" in data:
+        data["image/svg+xml"] = drawing(data["image/svg+xml"])
+        if not data["image/svg+xml"]:
+            missing.append(data.pop("image/svg+xml") or "drawing")
+    if has_picture and not _is_set(data.get("text/latex", "")):
+        del data["text/latex"]
+    kind = next((kind for kind in KINDS if kind in data), "")
+    if kind in ("", "text/plain", *PICTURES):  # the others can say all that there is
+        missing += [other for other in data if other not in KINDS]
+    return _shown(kind, data, metadata, folder) + (left_out(*missing) if missing else "")
+
+
+def _is_set(text: str) -> bool:
+    """Whether all formulas in a text can be set."""
+    return all(can_be_set(latex) for kind, latex in find_formulas(text) if kind)
+
+
+def _shown(kind: str, data: dict[str, Any], metadata: dict[str, Any], folder: str) -> str:
+    content = data.get(kind, "")
+    if kind in PICTURES:
+        return _picture(kind, content, metadata.get(kind), data.get("text/plain", ""))
+    if kind in ("text/markdown", "text/latex"):
+        html = sanitise(render(content, {}, folder))
+        about = metadata.get(kind)
+        words = about.get("alt") if isinstance(about, dict) else None
+        caption = f"<table><caption>{escape(str(words))}</caption>" if words else "<table>"
+        return html.replace("<table>", caption, 1)
+    return _text(content) if kind == "text/plain" else content
+
+
+def _picture(kind: str, base64: str, about: object, plain: str) -> str:
+    """A figure, with a box to tick where the screen is narrower: that needs no script."""
+    about = about if isinstance(about, dict) else {}
+    alt = about.get("alt") or plain.strip().strip("<>")[:200] or "Picture without a description"
+    sizes = {side: about[side] for side in ("width", "height") if str(about.get(side)).isdigit()}
+    attributes = {"src": f"data:{kind};base64,{base64.replace(chr(10), '')}", "alt": alt} | sizes
+    names = "".join(f' {name}="{escape(str(value))}"' for name, value in attributes.items())
+    box = '<label class="full-size"><input type="checkbox"> Full size</label>'
+    return f"<figure><img{names}>{box if int(sizes.get('width', 1000)) > WIDE else ''}</figure>"
