@@ -699,11 +699,11 @@ def _hint_of_loop(reply: Reply) -> str:
     if steps < 6:
         return "`train` takes fewer steps than there are batches: call optimizer.step() for each."
     if size < 1e-9:
-        return "There is no gradient at a step: clear the old one, then loss.backward(), then step."
+        return "There is no gradient at a step: clear the old one, then backward, then step."
     if far > 1e-3 and far_from_sum < 1e-3:
         return "Gradients add up: clear them with optimizer.zero_grad() before every backward()."
     if updates < 6:
-        return "`average` stays behind: call average.update_parameters(model) after every step."
+        return "`average` stays behind: it has to be updated with `model` after every step."
     return ""
 
 
@@ -838,7 +838,7 @@ def judge_accuracy(reply: Reply, judging: Judging) -> None:
     hint = "Count over all the test images; `correct` has one entry for each."
     average = shares.get("average")
     if isinstance(average, float) and average <= LEARNED and abs(claimed - average) <= NEAR:
-        hint = "`average` has not learned: does `train` call average.update_parameters(model)?"
+        hint = "`average` has not learned: does `train` update it after every step?"
     found = f"`accuracy` is {claimed:.2%}, `{nearest}` has {learned[nearest]:.2%} right"
     raise Wrong(found, hint)
 
