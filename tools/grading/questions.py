@@ -712,7 +712,7 @@ def shares_of(reply: Reply) -> dict[str, float | Wrong]:
     """Of `average` and `model`, the share of test images right, or what hinders counting it.
 
     With the model answer at hand the parameters count, put into its network; else what the
-    notebook itself predicts.
+    notebook itself predicts with parameters of these names.
     """
     shares: dict[str, float | Wrong] = {}
     for name in ("average", "model"):
@@ -730,17 +730,26 @@ def _share(reply: Reply, predictions: str, parameters: Arrays) -> float:
     test_data = load_data()[1]
     if reply.model is not None:
         return count_right(rebuilt(parameters, reply.model), reply, test_data)
+    expect_names(parameters)
+    if others := parameters.keys() - set(
+        layers_of(sum(".mlp1.0.w" in name for name in parameters))
+    ):
+        raise Wrong(f"has a parameter `{min(others)}`, which __init__ does not give")
     given, labels = reply[predictions], test_data.labels.numpy()
     if given.shape != labels.shape:
         raise Wrong("does not predict a class for every test image")
     return float((given == labels).mean())
 
 
-def rebuilt(parameters: Arrays, model: dict[str, Any]) -> nn.Module:
-    """The model answer's network with a submission's parameters, its sizes taken from them."""
+def expect_names(parameters: Arrays) -> None:
     missing = [name for name in layers_of(1) if name not in parameters and "weight" in name]
     if missing:
         raise Wrong(f"has no parameter `{missing[0]}`", "Keep the names that __init__ gives.")
+
+
+def rebuilt(parameters: Arrays, model: dict[str, Any]) -> nn.Module:
+    """The model answer's network with a submission's parameters, its sizes taken from them."""
+    expect_names(parameters)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     depth = sum(name.endswith(".mlp1.0.weight") for name in shapes)
     try:
