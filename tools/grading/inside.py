@@ -414,8 +414,8 @@ def main(folder: Path) -> None:
     os._exit(status)  # without waiting for the channels of kernels that are gone
 
 
-# What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns is
-# believed.
+# What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns
+# is believed.
 
 
 class Names(dict):
