@@ -114,7 +114,7 @@ def test_nothing_is_left_behind_or_changed(graded):
     assert kept == {f"{name}.ipynb" for name in SMALL} | {"other.IPYNB"}
     assert rows(out)["other.IPYNB"]["total"] == "3"
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-        *("changes.csv", "feedback", "feedback.zip", "grades.csv", "grades.xml", "gradescope"),
+        *("changes.csv", "feedback", "grades.csv", "grades.xml", "gradescope"),
         *("reports", "results"),
     ]
     if LEVEL != "none":

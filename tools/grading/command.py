@@ -97,7 +97,7 @@ def _parse() -> argparse.Namespace:
 
 def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     """Grade a class; return the exit status: 0 if every submission has its row."""
-    source = arguments.submissions.resolve()
+    source, part = arguments.submissions.resolve(), _part(arguments.part)
     with tempfile.TemporaryDirectory() as unpacked:
         hand_ins, notes = collect(source, Path(unpacked))
         if not hand_ins:
@@ -108,7 +108,7 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
         if not arguments.out:
             print("\n".join(notes))
             return 0
-        out, hand_ins = arguments.out.resolve(), _part(hand_ins, arguments.part)
+        out, hand_ins = arguments.out.resolve(), hand_ins[part]
         overrides = read_overrides(out / "overrides.csv")
         _fill(arguments, rubric, [])  # tells at once what is wrong with the file
         _forget(out, hand_ins, arguments.regrade)
@@ -163,12 +163,12 @@ def _forget(out: Path, hand_ins: list[HandIn], names: list[str]) -> None:
             grade_file(out, hand_in.name).unlink(missing_ok=True)
 
 
-def _part(hand_ins: list[HandIn], part: str) -> list[HandIn]:
-    """Those of one part of the class; none, if there are more parts than submissions."""
+def _part(part: str) -> slice:
+    """Which hand-ins are one part of the class."""
     index, _, count = part.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise ValueError(f"--part must be like 2/10, not {part!r}.")
-    return hand_ins[int(index) - 1 :: int(count)]
+    return slice(int(index) - 1, None, int(count))
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:

@@ -163,7 +163,8 @@ class Kernel(RunningKernel):
             if stream == "shell":
                 with suppress(Empty):
                     message = self.kc.get_shell_msg(timeout=0.05)
-                    self.reply = message["content"]
+                    self.reply, self.next_look = message["content"], 0.0
+                    self._look()  # what a cell leaves behind is not the next one's fault
                     return message
             self._look()
             if time.monotonic() > until:

@@ -297,9 +297,9 @@ def judge_mixing(reply: Reply, judging: Judging) -> None:
         found = reply.errors.get("O1") or reply.errors.get("", "")
     hint = "mlp(width, hidden) is Linear, ReLU, Linear back to `width`, each with its bias."
     seen = reply.answer.get("given to mlp1")
-    if seen is None or not _same(seen, X.swapaxes(1, 2)):
+    if seen is not None and not _same(seen, X.swapaxes(1, 2)):
         hint = "The first MLP mixes between patches: give it X transposed, (b, dim, num_patches)."
-        if seen is not None and _same(np.sort(seen, None), np.sort(X, None)) and seen.ndim == 3:
+        if _same(np.sort(seen, None), np.sort(X, None)) and seen.ndim == 3:
             hint += " A reshape or view has that shape, but it does not transpose."
     raise Wrong(found, hint)
 
