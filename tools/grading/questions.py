@@ -459,8 +459,8 @@ NETWORK = Question(
     3,
     "Whole network",
     "`PatchMLP(patch_size, dim, token_hidden, channel_hidden, depth, num_classes)` maps images "
-    "`(b, 28, 28)` to logits `(b, num_classes)`: patches, stem, blocks, mean, classifier, with "
-    "the layers that the given `__init__` makes, under their names.",
+    "`(b, 28, 28)` to logits `(b, num_classes)`, a number for each class: patches, stem, blocks, "
+    "mean, classifier, with the layers that the given `__init__` makes, under their names.",
     ask_network,
     draw_network,
     judge_network,
@@ -846,8 +846,8 @@ def judge_accuracy(reply: Reply, judging: Judging) -> None:
 TRAINED = Question(
     5,
     "Trained network",
-    "`average` or `model` is a trained network of step 3, at least one block deep: its parameters, "
-    f"in a right network, get at least {GOAL:.0%} of the test images right.",
+    "`average` or `model` is the network of step 3, trained: with its parameters, a right network "
+    f"gets at least {GOAL:.0%} of the test images right.",
     ask_trained,
     judge=judge_trained,
     helpers=(try_loop,),
@@ -855,8 +855,8 @@ TRAINED = Question(
 ACCURACY = Question(
     6,
     "Accuracy",
-    "`accuracy`, a fraction or in percent, is the share of the test images that `average` or "
-    f"`model` has right, as the grader counts it, and more than {LEARNED:.0%}.",
+    "`accuracy`, a number between 0 and 1, is the share of the test images that `average` has "
+    "right, as the grader counts it; that of `model` counts, too.",
     ask_accuracy,
     judge=judge_accuracy,
 )
