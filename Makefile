@@ -31,8 +31,8 @@ export JUPYTER_CONFIG_DIR := $(CURDIR)/.venv/jupyter
 export MPLCONFIGDIR := $(CURDIR)/.venv/matplotlib
 endif
 
-.PHONY: help report further test test-quick lint pins renew lab notebook benchmark starter check \
-	grade clean
+.PHONY: help report further test test-quick lint pins renew lab notebook benchmark starter student \
+	check grade clean
 
 help:
 	@echo "make report      execute the notebook, write report/fashion_mnist.html"
@@ -46,9 +46,11 @@ help:
 	@echo "make renew       renew all pins but those that pyproject.toml holds back (maintainers)"
 	@echo "make starter     write starter/fashion_mnist.ipynb, the notebook a student begins with;"
 	@echo "                 FORCE=1 replaces one that was changed"
-	@echo "make check NOTEBOOK=my.ipynb    what each of its steps earns, and its report beside it"
-	@echo "make grade SUBMISSIONS=folder   grade every notebook below it into grades/"
-	@echo "make clean       remove build/, report/ and grades/"
+	@echo "make student     write student/fashion-mnist.zip, what students get: no answer is in it;"
+	@echo "                 DATA=1 puts the images in, for a room without network"
+	@echo "make check NOTEBOOK=my.ipynb    what each question earns, and its report beside it"
+	@echo "make grade SUBMISSIONS=folder   grade a folder, or a platform's zip, into grades/"
+	@echo "make clean       remove build/, report/, student/ and grades/"
 
 $(READY): pyproject.toml constraints.txt
 	$(if $(wildcard $@)$(filter $(PYTHONS),$(VERSION)),,$(error $(REFUSAL)))
@@ -101,9 +103,12 @@ benchmark: $(READY)
 starter: $(READY)
 	$(BIN)/python -m tools.starter $(STARTER) $(if $(FORCE),--force)
 
+student: $(READY)
+	$(BIN)/python -m tools.student student/fashion-mnist.zip $(if $(DATA),--data)
+
 check: $(READY)
 	$(if $(filter command line,$(origin NOTEBOOK)),,$(error which file? make check NOTEBOOK=my.ipynb))
-	$(BIN)/python -m tools.grading "$(NOTEBOOK)" --no-network
+	$(BIN)/python -m tools.check "$(NOTEBOOK)"
 
 OUT ?= grades
 grade: $(READY)
@@ -112,4 +117,4 @@ grade: $(READY)
 		$(if $(WORKERS),-n $(WORKERS))
 
 clean:
-	rm -rf build report grades
+	rm -rf build report student grades

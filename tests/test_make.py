@@ -141,8 +141,14 @@ def test_one_notebook_is_checked_and_none_is_asked_for(folder):
     result, log = make(folder, "check")
     assert result.returncode != 0
     assert "which file? make check NOTEBOOK=my.ipynb" in result.stderr
-    assert "tools.grading" not in log
-    assert "-m tools.grading my.ipynb --no-network" in make(folder, "check", "NOTEBOOK=my.ipynb")[1]
+    assert "tools.check" not in log
+    assert "-m tools.check my.ipynb" in make(folder, "check", "NOTEBOOK=my.ipynb")[1]
+
+
+def test_the_zip_for_students_is_made_with_or_without_the_images(folder):
+    _, log = make(folder, "student", "PYTHON=./python3.12")
+    assert log.rstrip().endswith("-m tools.student student/fashion-mnist.zip")
+    assert make(folder, "student", "DATA=1")[1].rstrip().endswith("fashion-mnist.zip --data")
 
 
 def test_the_starter_is_opened_where_there_is_one_and_clean_leaves_it(folder):
@@ -150,13 +156,13 @@ def test_the_starter_is_opened_where_there_is_one_and_clean_leaves_it(folder):
     write_script(folder / ".venv" / "bin" / "jupyter", TOOL)
     assert make(folder, "lab")[1].rstrip().endswith(" notebooks/fashion_mnist.ipynb")
     starter = folder / "starter" / "fashion_mnist.ipynb"
-    for name in ("starter", "report", "build", "grades"):
+    for name in ("starter", "report", "build", "student", "grades"):
         (folder / name).mkdir()
     starter.touch()
     assert make(folder, "lab")[1].rstrip().endswith(" starter/fashion_mnist.ipynb")
     make(folder, "clean")
     assert starter.exists()
-    assert not any((folder / name).exists() for name in ("report", "build", "grades"))
+    assert not any((folder / name).exists() for name in ("report", "build", "student", "grades"))
 
 
 def test_a_changed_starter_is_replaced_by_force_alone(folder):

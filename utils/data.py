@@ -108,7 +108,7 @@ def load_fashion_mnist(
     batch_size, device = _as_integer(batch_size, *_POSITIVE), _as_device(device)
     held_out = f"validation must be 0 to {NUM_TRAIN - 1:,} images"
     validation = _as_integer(validation, range(NUM_TRAIN), held_out)
-    files = _find()
+    files = find_files()
     images, labels = _read(files, "train") if files else draw_standin(NUM_TRAIN, seed=0)
     if validation:
         order = torch.randperm(NUM_TRAIN, generator=torch.Generator().manual_seed(0))
@@ -141,7 +141,7 @@ def _as_device(device: str | torch.device) -> torch.device:
         raise ValueError(f'device {device!r} {problem}; "cpu" always can.') from error
 
 
-def _find() -> dict[str, Path] | None:
+def find_files() -> dict[str, Path] | None:
     """The four files; None, with a warning of all that was tried, if the stand-in takes over."""
     word = os.environ.get("FASHION_MNIST_REQUIRED", "").strip().lower() or "no"
     if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...

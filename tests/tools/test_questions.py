@@ -231,7 +231,7 @@ def test_an_accuracy_of_an_average_that_stayed_behind_is_explained(tmp_path):
     names["accuracy"] = names["evaluate"](names["average"], names["test_data"])
     grade = graded(names)
     assert lost(grade) == [0] * 9 + [1]
-    assert "average.update_parameters(model)" in grade.problems[questions.ACCURACY.name][1]
+    assert "does `train` update it" in grade.problems[questions.ACCURACY.name][1]
 
 
 def test_pixels_that_are_not_normalised_cost_step_1_alone(tmp_path):

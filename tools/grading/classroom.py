@@ -49,7 +49,6 @@ from tools.grading.rubric import (
 from tools.reader import MAX_BYTES, ReadError, read_notebook
 from utils.definitions import load_definitions
 
-import nbformat
 import psutil
 import torch
 from nbformat import NotebookNode
@@ -220,7 +219,10 @@ def grade_notebook(
 ) -> tuple[Grade, NotebookNode]:
     """Run a notebook in the box and judge it; return its grade and the notebook as it ran."""
     inputs = draw_all(rubric.questions, int(digest[:12], 16))
-    prepare(notebook, rubric, inputs, folder, job.limits)
+    how = {"seconds": job.limits.seconds, "cell_seconds": job.limits.cell_seconds}
+    # Sockets that are files pass a wall around the network.
+    how |= {"sockets": {"transport": "ipc", "ip": str(folder / "kernel")}}
+    write_task(folder, notebook, rubric.questions, inputs, memory=job.limits.memory, **how)
     end = box.run(folder, job.limits, job.hidden)
     replies, model = {}, vars(load_definitions(rubric.notebook))
     results = [box.read_result(folder, name) for name in (inside.EXECUTED, inside.ANSWERS)]
@@ -241,29 +243,6 @@ def grade_notebook(
     if notebook.metadata.get("orig_nbformat") == 3:
         grade.add_reason("was in notebook format 3 (converted)")
     return grade, executed
-
-
-def prepare(
-    notebook: NotebookNode, rubric: Rubric, inputs: list, folder: Path, limits: Limits
-) -> None:
-    """Write the notebook, without outputs, and the task for `inside.py` into an empty folder."""
-    file = folder / "work" / "submission.ipynb"
-    file.parent.mkdir()
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            cell.outputs, cell.execution_count = [], None
-            tags = cell.metadata.get("tags", [])
-            cell.metadata = {"tags": [tag for tag in tags if tag == "facts"]}
-    nbformat.write(notebook, file)
-    how = {
-        "notebook": str(file),
-        "cwd": str(file.parent),
-        "memory": limits.memory,
-        # Sockets that are files pass a wall around the network.
-        "sockets": {"transport": "ipc", "ip": str(folder / "kernel")},
-    }
-    how |= {"seconds": limits.seconds, "cell_seconds": limits.cell_seconds}
-    write_task(folder, rubric.questions, inputs, **how)
 
 
 @contextmanager

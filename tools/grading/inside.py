@@ -27,12 +27,16 @@ from typing import Any
 import nbformat
 import nbval.kernel
 import numpy as np
-import psutil
 import pytest
 from jupyter_client.manager import KernelManager
 from nbformat import NotebookNode
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
+
+try:
+    import psutil
+except ImportError:  # a check does without
+    psutil = None
 
 TASK, RESULT, EXECUTED, ANSWERS = "task.json", "result", "executed.ipynb", "answers.npz"
 MAX_OUTPUT = 10 * 2**20  # characters that one cell may leave to be seen
@@ -213,10 +217,11 @@ class Kernel(RunningKernel):
     def stop(self) -> None:
         """End the kernel and whatever it has started."""
         if hasattr(self, "km"):
-            with suppress(psutil.NoSuchProcess):
-                for process in psutil.Process(self.km.provisioner.pid).children(recursive=True):
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
+            if psutil:
+                with suppress(psutil.NoSuchProcess):
+                    for process in psutil.Process(self.km.provisioner.pid).children(recursive=True):
+                        with suppress(psutil.NoSuchProcess):
+                            process.kill()
             self.km.shutdown_kernel(now=True)
             del self.km  # its channels stay: closing them may wait for the kernel's answer
 

@@ -699,11 +699,11 @@ def _hint_of_loop(reply: Reply) -> str:
     if steps < 6:
         return "`train` takes fewer steps than there are batches: call optimizer.step() for each."
     if size < 1e-9:
-        return "There is no gradient at a step: clear the old one, then loss.backward(), then step."
+        return "There is no gradient at a step: clear the old one, then backward, then step."
     if far > 1e-3 and far_from_sum < 1e-3:
         return "Gradients add up: clear them with optimizer.zero_grad() before every backward()."
     if updates < 6:
-        return "`average` stays behind: call average.update_parameters(model) after every step."
+        return "`average` stays behind: it has to be updated with `model` after every step."
     return ""
 
 
@@ -712,7 +712,7 @@ def shares_of(reply: Reply) -> dict[str, float | Wrong]:
     """Of `average` and `model`, the share of test images right, or what hinders counting it.
 
     With the model answer at hand the parameters count, put into its network; else what the
-    notebook itself predicts.
+    notebook itself predicts with parameters of these names.
     """
     shares: dict[str, float | Wrong] = {}
     for name in ("average", "model"):
@@ -730,17 +730,25 @@ def _share(reply: Reply, predictions: str, parameters: Arrays) -> float:
     test_data = load_data()[1]
     if reply.model is not None:
         return count_right(rebuilt(parameters, reply.model), reply, test_data)
+    expect_names(parameters)
+    named = layers_of(sum(".mlp1.0.w" in name for name in parameters)).tolist()
+    if others := parameters.keys() - {*named, "predictions"}:
+        raise Wrong(f"has a parameter `{min(others)}`, which __init__ does not give")
     given, labels = reply[predictions], test_data.labels.numpy()
     if given.shape != labels.shape:
         raise Wrong("does not predict a class for every test image")
     return float((given == labels).mean())
 
 
-def rebuilt(parameters: Arrays, model: dict[str, Any]) -> nn.Module:
-    """The model answer's network with a submission's parameters, its sizes taken from them."""
+def expect_names(parameters: Arrays) -> None:
     missing = [name for name in layers_of(1) if name not in parameters and "weight" in name]
     if missing:
         raise Wrong(f"has no parameter `{missing[0]}`", "Keep the names that __init__ gives.")
+
+
+def rebuilt(parameters: Arrays, model: dict[str, Any]) -> nn.Module:
+    """The model answer's network with a submission's parameters, its sizes taken from them."""
+    expect_names(parameters)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     depth = sum(name.endswith(".mlp1.0.weight") for name in shapes)
     try:
@@ -838,7 +846,7 @@ def judge_accuracy(reply: Reply, judging: Judging) -> None:
     hint = "Count over all the test images; `correct` has one entry for each."
     average = shares.get("average")
     if isinstance(average, float) and average <= LEARNED and abs(claimed - average) <= NEAR:
-        hint = "`average` has not learned: does `train` call average.update_parameters(model)?"
+        hint = "`average` has not learned: does `train` update it after every step?"
     found = f"`accuracy` is {claimed:.2%}, `{nearest}` has {learned[nearest]:.2%} right"
     raise Wrong(found, hint)
 

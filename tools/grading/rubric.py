@@ -23,7 +23,9 @@ from typing import Any, NamedTuple, Self
 
 from tools.grading import inside
 
+import nbformat
 import numpy as np
+from nbformat import NotebookNode
 
 Arrays = dict[str, np.ndarray]
 ASSIGNMENT = Path(__file__).with_name("questions.py")
@@ -303,15 +305,30 @@ def draw_all(questions: Sequence[Question], seed: int) -> list[Arrays]:
 
 
 def write_task(
-    folder: Path, questions: Sequence[Question], inputs: list[Arrays], **how: object
+    folder: Path,
+    notebook: NotebookNode,
+    questions: Sequence[Question],
+    inputs: list[Arrays],
+    **how: object,
 ) -> None:
-    """Write what `tools/grading/inside.py` is to do: the questions as text, and its limits."""
+    """Write what `tools/grading/inside.py` is to do into an empty folder.
+
+    That is the notebook, whose outputs go, the questions as text, and how: its limits, its sockets.
+    """
+    file = folder / "work" / "submission.ipynb"
+    file.parent.mkdir()
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            tags = cell.metadata.get("tags", [])
+            cell.metadata = NotebookNode(tags=[tag for tag in tags if tag == "facts"])
+    nbformat.write(notebook, file)
     asked = [
         {"program": _program(question), "inputs": _packed(given)}
         for question, given in zip(questions, inputs, strict=True)
     ]
-    task = json.dumps({"questions": asked, **how})
-    (folder / inside.TASK).write_text(task, encoding="utf-8")
+    how |= {"notebook": str(file), "cwd": str(file.parent), "questions": asked}
+    (folder / inside.TASK).write_text(json.dumps(how), encoding="utf-8")
 
 
 def _program(question: Question) -> str:

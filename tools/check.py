@@ -1,0 +1,163 @@
+"""Check a notebook before handing it in: `python -m tools.check fashion_mnist.ipynb`.
+
+Its cells run by nbval, and it is asked what the grader asks, with other inputs. A table says what
+each question earns, with a hint where that is nothing; the report lies beside the notebook.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Iterator, Sequence
+from importlib.metadata import packages_distributions
+from io import BytesIO
+from pathlib import Path
+
+try:
+    from tools.grading import inside
+    from tools.grading.questions import NOTEBOOK, QUESTIONS
+    from tools.grading.results import ADVICE, first_problem, save_report
+    from tools.grading.rubric import Arrays, Grade, Rubric, judge, replies_of, write_task
+    from tools.reader import read_notebook
+    from tools.report.exporter import ReportError
+
+    import numpy as np
+    from nbformat import NotebookNode
+except ModuleNotFoundError as missing:
+    sys.exit(f"error: {missing.name} is not installed here; the README says how to start.")
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT = Path(__file__).with_name("expected.npz")  # in what students get
+DEFINED = (2, 3, 4)  # steps that can be asked when only the cells tagged `definition` have run
+LIMITS = {"seconds": 600, "cell_seconds": 240, "memory": 0}  # the grader's; memory is not looked at
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.check", description=__doc__)
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--step", type=int, choices=range(1, 7), help="without the cells behind it")
+    no_run = "as saved, in seconds: steps 2 to 4, by the cells tagged `definition` alone"
+    parser.add_argument("--no-run", action="store_true", help=no_run)
+    arguments = parser.parse_args()
+    try:
+        check(arguments.notebook, arguments.step, arguments.no_run)
+    except (ValueError, OSError, ReportError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped.")
+
+
+def check(file: Path, step: int | None = None, no_run: bool = False) -> None:
+    """Print what a notebook earns; write the report beside it, if all of its cells have run.
+
+    Raises:
+        ValueError: if it cannot be checked; says why.
+        ReportError: if it cannot become a report.
+    """
+    if not file.is_file():
+        there = ", ".join(sorted(one.name for one in file.parent.glob("*.ipynb"))) or "none"
+        raise ValueError(f"there is no file {file}. Notebooks there: {there}.")
+    notebook, steps = read_notebook(file), DEFINED if no_run else range(1, 7)
+    if step and step not in steps:
+        raise ValueError(f"step {step} can only be asked when all cells run: leave --no-run out.")
+    if problems := "\n".join(foreign_imports(notebook)):
+        raise ValueError(f"{problems}\nDo without: it is not there when the notebook is graded.")
+    notebook.cells = [*_cells_for(notebook, step, no_run)]
+    print("The cells run; that takes as long as in Jupyter ...", file=sys.stderr, flush=True)
+    # What comes before a step is asked, too: what builds on it is judged by its parts.
+    asked = [n for n, q in enumerate(QUESTIONS) if q.step in steps and q.step <= (step or 6)]
+    grade, executed = grade_notebook(file.name, notebook, asked)
+    shown = [q.name for q in QUESTIONS if q.step in ([step] if step else steps)]
+    print_table(grade, shown)
+    if no_run:
+        print("Only what the cells tagged `definition` say: the other steps need all cells to run.")
+    elif not step:
+        save_report(file.with_suffix(".html"), executed, grade)
+        print(f"Report: {file.with_suffix('.html')}")
+    print(f"{sum(grade.points[name] for name in shown)} of {len(shown)}")
+
+
+def foreign_imports(notebook: NotebookNode) -> Iterator[str]:
+    """What a notebook imports, at a line's beginning, that it would not find at the grader's."""
+    pins = (ROOT / "constraints.txt").read_text(encoding="utf-8")
+    pinned, packages = set(re.findall(r"^[\w-]+", pins, re.MULTILINE)), packages_distributions()
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code" and cell.source]
+    for number, source in enumerate(code, start=1):
+        for name in re.findall(r"^(?:import|from) +(\w+)", source, re.MULTILINE):
+            own = {re.sub(r"[-_.]+", "-", one).lower() for one in packages.get(name, [])}
+            is_given = name == "utils" or name in sys.stdlib_module_names or own & pinned
+            if not is_given and f"{name}.py" not in "".join(code):  # which it might write
+                where = "none of the assignment's packages" if own else "not installed here"
+                yield f"code cell {number} imports {name}, which is {where}."
+
+
+def _cells_for(notebook: NotebookNode, step: int | None, no_run: bool) -> Iterator[NotebookNode]:
+    """The cells to run: all, or those up to the end of a step, or those that only define."""
+    for cell in notebook.cells:
+        if step and cell.cell_type != "code" and cell.source.startswith(f"## {step + 1}."):
+            return
+        if not no_run or "definition" in cell.metadata.get("tags", []):
+            yield cell
+
+
+def grade_notebook(
+    name: str, notebook: NotebookNode, asked: Sequence[int]
+) -> tuple[Grade, NotebookNode]:
+    """Run a notebook, ask some of the questions, and compare with the kept answers."""
+    inputs, expected = ([arrays[n] for n in asked] for arrays in kept_arrays())
+    rubric = Rubric(NOTEBOOK, [QUESTIONS[n] for n in asked])
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
+        folder = Path(temporary).resolve()
+        result = folder / inside.RESULT
+        result.mkdir()
+        write_task(folder, notebook, rubric.questions, inputs, sockets={}, **LIMITS)
+        command = [sys.executable, "-P", inside.__file__, str(folder)]
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        own = {"PYTHONPATH": paths, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+        ran = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
+        if not (result / inside.ANSWERS).is_file():
+            said = (ran.stderr.strip() or ran.stdout.strip()).rpartition("\n")[2]
+            raise ValueError(f"no notebook can run here: {said}")
+        executed = read_notebook(result / inside.EXECUTED)
+        answers = (result / inside.ANSWERS).read_bytes()
+    grade = judge(name, rubric, replies_of(rubric, inputs, answers, None, expected), "")
+    grade.explain(first_problem(executed))
+    return grade, executed
+
+
+def kept_arrays() -> tuple[list[Arrays], list[Arrays]]:
+    """For every question its inputs, and the model answer's answer where one is kept."""
+    if KEPT.is_file():
+        content = KEPT.read_bytes()
+    else:  # in the repository, where the model answer is
+        from tools.student import expected_arrays
+
+        content = expected_arrays()
+    inputs, expected = ([{} for _ in QUESTIONS] for _ in range(2))
+    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        for key in arrays:
+            number, kind, name = key.split("/", maxsplit=2)
+            (inputs if kind == "input" else expected)[int(number)][name] = arrays[key]
+    return inputs, expected
+
+
+def print_table(grade: Grade, names: Sequence[str]) -> None:
+    """Print a row for each question, and below it what was found and what to do."""
+    print("points  question")
+    for name in names:
+        print(f"{grade.points[name]:>6}  {name}")
+        if name in grade.problems:
+            found, hint, _ = grade.problems[name]
+            hint = next((ADVICE[word] for word in ADVICE if word in found), hint)
+            for line in [*textwrap.wrap(found, 90), *textwrap.wrap(hint, 90)]:
+                print(f"{'':8}{line}")
+    for name, value in grade.figures.items():
+        print(f"{value:.2%}  {name}")
+    print(f"What happened first: {grade.reason}\n" * bool(grade.reason), end="")
+
+
+if __name__ == "__main__":
+    main()

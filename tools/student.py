@@ -1,0 +1,104 @@
+"""Make the zip that students get: `python -m tools.student student/fashion-mnist.zip`.
+
+In one folder lie the starter, what it imports, the check with its kept answers, and the report.
+"""
+
+import argparse
+import gzip
+import io
+import sys
+import zipfile
+from pathlib import Path
+
+from tools.check import DEFINED, KEPT, ROOT
+from tools.files import write_whole
+from tools.grading.questions import NOTEBOOK, QUESTIONS
+from tools.grading.rubric import draw_all, expected_answer, load_rubric
+from tools.starter import make_starter
+from utils.data import FILES, RAW, REAL, find_files
+from utils.definitions import load_definitions
+
+import nbformat
+import numpy as np
+
+GIVEN = ["LICENSE", "pyproject.toml", "constraints.txt", "utils/*.py", "tools/__init__.py"]
+GIVEN += [f"tools/{name}.py" for name in ("check", "files", "naming", "reader")]
+GIVEN += [f"tools/grading/{name}.py" for name in ("__init__", "inside", "questions", "results")]
+GIVEN += ["tools/grading/rubric.py", "tools/report/*.py", "tools/report/font/*"]
+GIVEN += ["tools/report/templates/*/*"]
+
+
+def expected_arrays() -> bytes:
+    """An `.npz` file: every question's inputs, `3/input/NAME`; where definitions give the model
+    answer's answer, `3/answer/NAME`.
+    """
+    arrays, model = {}, vars(load_definitions(NOTEBOOK))
+    for number, drawn in enumerate(draw_all(QUESTIONS, seed=3)):  # a seed that draws few images
+        inputs = {name: _rounded(array) for name, array in drawn.items()}
+        arrays |= {f"{number}/input/{name}": array for name, array in inputs.items()}
+        if QUESTIONS[number].step in DEFINED:
+            answer = expected_answer(QUESTIONS[number], model, inputs)
+            arrays |= {f"{number}/answer/{name}": np.float32(a) for name, a in answer.items()}
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+def _rounded(array: np.ndarray) -> np.ndarray:
+    """Numbers of 6 bits, which compress well."""
+    if array.dtype.kind != "f":
+        return array
+    fraction, exponent = np.frexp(array)
+    return np.ldexp(np.round(64 * fraction) / 64, exponent).astype(array.dtype)
+
+
+def student_files() -> dict[str, bytes]:
+    """The content of every file that students get, by its place in their folder."""
+    starter = make_starter(nbformat.read(NOTEBOOK, as_version=4), load_rubric().steps)
+    files = [file for pattern in GIVEN for file in ROOT.glob(pattern) if file.is_file()]
+    return {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in files} | {
+        NOTEBOOK.name: (nbformat.writes(starter) + "\n").encode(),
+        "README.md": (ROOT / "docs" / "student.md").read_bytes(),
+        KEPT.relative_to(ROOT).as_posix(): expected_arrays(),
+    }
+
+
+def data_files() -> dict[str, bytes]:
+    """The archives of the real data, in the place where the starter looks for them."""
+    if not (found := find_files()):
+        raise ValueError(f"{REAL} is not here: docs/data.md says where it may lie.")
+    contents = {f"data/{RAW.as_posix()}/{name}.gz": found[name].read_bytes() for name in FILES}
+    return {
+        name: content if content.startswith(b"\x1f\x8b") else gzip.compress(content, mtime=0)
+        for name, content in contents.items()
+    }
+
+
+def zipped(files: dict[str, bytes], folder: str) -> bytes:
+    """A zip of these files in a folder; the same bytes whenever it is made."""
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        for name in sorted(files):
+            member = zipfile.ZipInfo(f"{folder}/{name}")  # of 1980, whenever
+            member.create_system, member.external_attr = 3, 0o644 << 16  # on every system
+            archive.writestr(member, files[name], zipfile.ZIP_DEFLATED, 9)
+    return content.getvalue()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tools.student", description=__doc__)
+    parser.add_argument(
+        "file", type=Path, help="where the zip goes; its name is the folder's in it"
+    )
+    parser.add_argument("--data", action="store_true", help="with the real data (31 MB)")
+    arguments = parser.parse_args()
+    try:
+        files = student_files() | (data_files() if arguments.data else {})
+        write_whole(arguments.file, zipped(files, arguments.file.stem))
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    print(f"wrote {arguments.file}")
+
+
+if __name__ == "__main__":
+    main()
