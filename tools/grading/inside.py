@@ -201,7 +201,7 @@ class Kernel(RunningKernel):
             self.kill(f"{why} and did not obey the interrupt")
         if not most or start < self.next_look or not self.is_alive():
             return
-        memory, processes, disk = size_of(self.km.provisioner.pid, self.task["cwd"])
+        memory, processes, disk = size_of(os.getpid(), self.task["cwd"])
         if memory > most:
             self.kill(f"used more than {most / 2**30:g} GiB of memory")
         if processes > MAX_PROCESSES:
@@ -224,6 +224,7 @@ class Kernel(RunningKernel):
                             process.kill()
             self.km.shutdown_kernel(now=True)
             del self.km  # its channels stay: closing them may wait for the kernel's answer
+            self.kc.iopub_channel.socket.close(linger=0)  # but not what floods the memory
 
 
 class Notebook(IPyNbFile):
