@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -116,17 +117,13 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
         hidden = tuple({source if source.is_dir() else source.parent, out, REPOSITORY})
         job = Job(arguments.assignment.resolve(), limits, hidden, out)
         print(f"{len(hand_ins)} submissions; {_walls(limits)}", file=sys.stderr)
+        due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
         graded: list[tuple[HandIn, Grade]] = []
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            with FileLock(out / ".lock", timeout=0):
-                try:
-                    _grade_all(Class(rubric, job), hand_ins, arguments.workers, graded)
-                finally:  # also of a class that was stopped
-                    due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
-                    graded = hand_back(out, graded, overrides, due)
-        except Timeout:
-            raise ValueError(f"another run is writing into {out}.") from None
+        with _alone_in(out):
+            try:
+                _grade_all(Class(rubric, job), hand_ins, arguments.workers, graded)
+            finally:  # also of a class that was stopped
+                graded = hand_back(out, graded, overrides, due)
         notes += _fill(arguments, rubric, graded)
     wanted = {(grade.submission, question) for _, grade in graded for question in grade.points}
     notes += [f"overrides.csv: there is no {': '.join(key)}" for key in overrides.keys() - wanted]
@@ -136,6 +133,16 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     if len(graded) < len(hand_ins):
         print("Start it again to grade the others.", file=sys.stderr)
     return int(len(graded) < len(hand_ins))
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(f"another run is writing into {out}.") from None
 
 
 def _fill(

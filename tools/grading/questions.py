@@ -687,10 +687,10 @@ def try_loop(names: dict[str, Any]) -> list[float]:
         loss = names["loss_function"](model(batch[0]), batch[1])
         return torch.autograd.grad(loss, weight)[0]
 
-    arguments = data, data, names["loss_function"], Still(model.parameters(), lr=0.01)
-    names["train"](model, Average(), *arguments, History(2, data))
+    given = data, data, names["loss_function"], Still(model.parameters(), lr=0.01), History(2, data)
+    names["train"](model, Average(), *given)
     first, second = (gradient(batch) for batch in list(data)[:2])
-    at_second = seen[1] if len(seen) > 1 else torch.zeros_like(weight)
+    at_second = [*seen, first * 0, first * 0][1]
     far = (at_second - second).norm(), (at_second - first - second).norm()
     return [len(seen), len(updates), at_second.norm(), *far]
 
