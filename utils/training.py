@@ -35,7 +35,7 @@ class History:
         self.num_epochs, self.train_data = num_epochs, train_data
         self.step_loss, self.train_loss, self.train_accuracy = [], [], []
         self.test_accuracy, self.average_accuracy, self.seconds = [], [], []
-        self.interrupted, self.diverged_at = False, None
+        self.interrupted, self.diverged_at, self._steps = False, None, None
 
     def __len__(self) -> int:
         """How many epochs are complete."""
@@ -50,9 +50,11 @@ class History:
 
     def add_step(self, loss: Tensor, logits: Tensor, labels: Tensor) -> None:
         """Note one step: its mean loss (), logits (b, num_classes) and labels (b,)."""
+        if self._steps is None:
+            raise RuntimeError("Put `with history:` around the whole loop: it is not begun yet.")
         right = (logits.detach().argmax(dim=1) == labels).sum()
         # Both stay tensors until the epoch ends: reading a number would make a GPU wait.
-        self._steps.append((loss.detach(), right, len(labels)))
+        self._steps.append((torch.as_tensor(loss).detach(), right, len(labels)))
         self._seen += len(labels)
 
     def add_epoch(self, test_accuracy: float, average_accuracy: float) -> None:
@@ -60,6 +62,8 @@ class History:
 
         `FloatingPointError` if a loss of the epoch is not finite; it says at which step.
         """
+        if not self._steps:
+            raise RuntimeError("An epoch without steps: call history.add_step after each of them.")
         losses, right, sizes = zip(*self._steps, strict=True)
         losses = torch.stack(losses).tolist()
         for step, loss in enumerate(losses, start=1):

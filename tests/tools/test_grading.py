@@ -93,7 +93,7 @@ def test_every_submission_has_its_row(graded, name):
         ("endless loop", "ran longer than 3 s"),
         ("endless loop that ignores interrupts 🎉", "ran longer than 3 s"),
         # Whichever limit it hits first; a flood of messages also fills the memory.
-        ("endless output", "showed more than 10 MiB|MemoryError"),
+        ("endless output", "showed more than 10 MiB|MemoryError|used more than 1 GiB of memory"),
         ("memory hunger", "MemoryError|used more than 1 GiB|ran longer than 3 s"),
         ("memory hunger in many processes", "used more than 1 GiB|ran longer than 3 s"),
         ("memory in a file without a name", r"used more than 1 GiB|OSError: .*File too large"),
@@ -114,9 +114,9 @@ def test_nothing_is_left_behind_or_changed(graded):
     assert kept == {f"{name}.ipynb" for name in SMALL} | {"other.IPYNB"}
     assert rows(out)["other.IPYNB"]["total"] == "3"
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith(".")) == [
-        "changes.csv", "feedback", "feedback.zip", "grades.csv", "grades.xml", "gradescope", "reports",
-        "results",
-    ]  # fmt: skip
+        *("changes.csv", "feedback", "grades.csv", "grades.xml", "gradescope"),
+        *("reports", "results"),
+    ]
     if LEVEL != "none":
         commands = [process.info["cmdline"] for process in psutil.process_iter(["cmdline"])]
         assert ["sleep", "98765"] not in commands

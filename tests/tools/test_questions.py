@@ -201,10 +201,11 @@ def test_a_slip_costs_its_own_questions_and_its_hint_leads_to_the_line(tmp_path,
     assert re.search(hint, found), found
 
 
+CLEAR = "                optimizer.zero_grad()\n"
 UNTRAINED = {
-    "gradients not cleared": ([("                model.zero_grad()\n", "")], "Gradients add up"),
+    "gradients not cleared": ([(CLEAR, "")], "Gradients add up"),
     "gradients cleared before the step": (
-        [("                model.zero_grad()\n", ""), (LOOP, f"model.zero_grad(); {LOOP}")],
+        [(CLEAR, ""), (LOOP, f"model.zero_grad(); {LOOP}")],
         "There is no gradient at a step",
     ),
     "average never updated": (

@@ -206,6 +206,18 @@ def test_the_history_reads_no_number_back_within_an_epoch(loaders):
         assert mode.reads > 0
 
 
+def test_a_line_of_its_use_that_is_missing_is_named(notebook, loaders):
+    history, step = History(1, loaders[0]), (1.5, torch.zeros(3, 10), torch.zeros(3))
+    with pytest.raises(RuntimeError, match="with history"):
+        history.add_step(*step)
+    with history, pytest.raises(RuntimeError, match="call history"):
+        history.add_epoch(0.5, 0.5)
+    with history:
+        history.add_step(*step)  # a loss that is a number already is as good
+        history.add_epoch(0.5, 0.5)
+    assert history.train_loss == [1.5]
+
+
 def test_no_epochs_are_refused(notebook, loaders):
     with pytest.raises(ValueError, match="num_epochs must be at least 1"):
         fit(notebook, loaders, num_epochs=0)

@@ -193,14 +193,14 @@ def grade_bytes(
     """Grade one submission; send its grade, then write its report and send what hindered that."""
     _isolate()
     start, rubric = time.monotonic(), load_rubric(job.assignment)
+    executed = None
     try:
-        notebook = read_notebook(content)
-        if not any(cell.cell_type == "code" for cell in notebook.cells):
+        executed = read_notebook(content)
+        if not any(cell.cell_type == "code" for cell in executed.cells):
             raise ReadError("The notebook has no code cell.")
+        grade, executed = grade_notebook(job, name, executed, digest, folder, rubric)
     except ReadError as error:
-        grade, executed = Grade.nothing(name, rubric.names, str(error), digest), None
-    else:
-        grade, executed = grade_notebook(job, name, notebook, digest, folder, rubric)
+        grade = Grade.nothing(name, rubric.names, str(error), digest)
     grade.seconds = round(time.monotonic() - start, 1)
     sender.send_bytes(json.dumps(asdict(grade)).encode())
     remark = ""

@@ -18,7 +18,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def _parse() -> argparse.Namespace:
 
 def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     """Grade a class; return the exit status: 0 if every submission has its row."""
-    source = arguments.submissions.resolve()
+    source, part = arguments.submissions.resolve(), _part(arguments.part)
     with tempfile.TemporaryDirectory() as unpacked:
         hand_ins, notes = collect(source, Path(unpacked))
         if not hand_ins:
@@ -108,7 +109,7 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
         if not arguments.out:
             print("\n".join(notes))
             return 0
-        out, hand_ins = arguments.out.resolve(), _part(hand_ins, arguments.part)
+        out, hand_ins = arguments.out.resolve(), hand_ins[part]
         overrides = read_overrides(out / "overrides.csv")
         _fill(arguments, rubric, [])  # tells at once what is wrong with the file
         _forget(out, hand_ins, arguments.regrade)
@@ -116,17 +117,13 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
         hidden = tuple({source if source.is_dir() else source.parent, out, REPOSITORY})
         job = Job(arguments.assignment.resolve(), limits, hidden, out)
         print(f"{len(hand_ins)} submissions; {_walls(limits)}", file=sys.stderr)
+        due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
         graded: list[tuple[HandIn, Grade]] = []
-        try:
-            out.mkdir(parents=True, exist_ok=True)
-            with FileLock(out / ".lock", timeout=0):
-                try:
-                    _grade_all(Class(rubric, job), hand_ins, arguments.workers, graded)
-                finally:  # also of a class that was stopped
-                    due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
-                    graded = hand_back(out, graded, overrides, due)
-        except Timeout:
-            raise ValueError(f"another run is writing into {out}.") from None
+        with _alone_in(out):
+            try:
+                _grade_all(Class(rubric, job), hand_ins, arguments.workers, graded)
+            finally:  # also of a class that was stopped
+                graded = hand_back(out, graded, overrides, due)
         notes += _fill(arguments, rubric, graded)
     wanted = {(grade.submission, question) for _, grade in graded for question in grade.points}
     notes += [f"overrides.csv: there is no {': '.join(key)}" for key in overrides.keys() - wanted]
@@ -136,6 +133,16 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     if len(graded) < len(hand_ins):
         print("Start it again to grade the others.", file=sys.stderr)
     return int(len(graded) < len(hand_ins))
+
+
+@contextmanager
+def _alone_in(out: Path) -> Iterator[None]:
+    out.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(out / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise ValueError(f"another run is writing into {out}.") from None
 
 
 def _fill(
@@ -163,12 +170,12 @@ def _forget(out: Path, hand_ins: list[HandIn], names: list[str]) -> None:
             grade_file(out, hand_in.name).unlink(missing_ok=True)
 
 
-def _part(hand_ins: list[HandIn], part: str) -> list[HandIn]:
-    """Those of one part of the class; none, if there are more parts than submissions."""
+def _part(part: str) -> slice:
+    """Which hand-ins are one part of the class."""
     index, _, count = part.partition("/")
     if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
         raise ValueError(f"--part must be like 2/10, not {part!r}.")
-    return hand_ins[int(index) - 1 :: int(count)]
+    return slice(int(index) - 1, None, int(count))
 
 
 def _limits(arguments: argparse.Namespace) -> Limits:

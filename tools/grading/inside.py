@@ -167,7 +167,8 @@ class Kernel(RunningKernel):
             if stream == "shell":
                 with suppress(Empty):
                     message = self.kc.get_shell_msg(timeout=0.05)
-                    self.reply = message["content"]
+                    self.reply, self.next_look = message["content"], 0.0
+                    self._look()  # what a cell leaves behind is not the next one's fault
                     return message
             self._look()
             if time.monotonic() > until:
@@ -200,7 +201,7 @@ class Kernel(RunningKernel):
             self.kill(f"{why} and did not obey the interrupt")
         if not most or start < self.next_look or not self.is_alive():
             return
-        memory, processes, disk = size_of(self.km.provisioner.pid, self.task["cwd"])
+        memory, processes, disk = size_of(os.getpid(), self.task["cwd"])
         if memory > most:
             self.kill(f"used more than {most / 2**30:g} GiB of memory")
         if processes > MAX_PROCESSES:
@@ -223,6 +224,7 @@ class Kernel(RunningKernel):
                             process.kill()
             self.km.shutdown_kernel(now=True)
             del self.km  # its channels stay: closing them may wait for the kernel's answer
+            self.kc.iopub_channel.socket.close(linger=0)  # but not what floods the memory
 
 
 class Notebook(IPyNbFile):
@@ -419,8 +421,8 @@ def main(folder: Path) -> None:
     os._exit(status)  # without waiting for the channels of kernels that are gone
 
 
-# What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns is
-# believed.
+# What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns
+# is believed.
 
 
 class Names(dict):

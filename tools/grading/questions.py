@@ -297,9 +297,9 @@ def judge_mixing(reply: Reply, judging: Judging) -> None:
         found = reply.errors.get("O1") or reply.errors.get("", "")
     hint = "mlp(width, hidden) is Linear, ReLU, Linear back to `width`, each with its bias."
     seen = reply.answer.get("given to mlp1")
-    if seen is None or not _same(seen, X.swapaxes(1, 2)):
+    if seen is not None and not _same(seen, X.swapaxes(1, 2)):
         hint = "The first MLP mixes between patches: give it X transposed, (b, dim, num_patches)."
-        if seen is not None and _same(np.sort(seen, None), np.sort(X, None)) and seen.ndim == 3:
+        if _same(np.sort(seen, None), np.sort(X, None)) and seen.ndim == 3:
             hint += " A reshape or view has that shape, but it does not transpose."
     raise Wrong(found, hint)
 
@@ -404,20 +404,20 @@ def ask_network(
     sizes: np.ndarray,
     parameters: np.ndarray,
 ) -> dict[str, Any]:
-    """A network; and one that is given its patches, and what its blocks make."""
+    """A network; one that is given its patches, and one that is given what its blocks make, too."""
     import torch
 
     def run(network: "torch.nn.Module") -> object:
         return network(torch.tensor(images).to(network.stem.weight))
 
-    def run_given() -> object:
+    def run_given(network: "torch.nn.Module") -> object:
         own = names["patchify"]
         scopes = [names.user, getattr(network.forward, "__globals__", {})]
         scopes = [scope for scope in scopes if scope.get("patchify") is own]
         for scope in scopes:
             scope["patchify"] = lambda images, patch_size: torch.tensor(patches).to(images)
         try:
-            return run(rest)
+            return run(network)
         finally:
             for scope in scopes:
                 scope["patchify"] = own
@@ -429,16 +429,17 @@ def ask_network(
     rest.blocks = torch.nn.Sequential(*stubs)
     return {
         "logits": lambda: run(fill(network, parameters)),
-        "logits of given features": run_given,
+        "logits of given patches": lambda: run_given(fill(network, parameters)),
+        "logits of given features": lambda: run_given(rest),
         "X": lambda: watched.given["blocks"],
     }
 
 
 def judge_network(reply: Reply, judging: Judging) -> None:
     whole = reply.differences("logits", tolerance=1e-3)
-    rest = reply.differences("logits of given features", "X", tolerance=1e-3)
-    parts_wrong = judging.wrong & {PATCHES, SIZES, MIXING, BLOCK}
-    if not whole or (parts_wrong and not rest):
+    given = "logits of given patches" if judging.wrong & {PATCHES, SIZES} else "logits"
+    given = "logits of given features" if judging.wrong & {MIXING, BLOCK} else given
+    if not whole or not reply.differences(given, "X", tolerance=1e-3):
         return
     logits = reply.answer.get("logits of given features", np.zeros(0))
     expected = reply.expected()["logits of given features"]
@@ -459,8 +460,8 @@ NETWORK = Question(
     3,
     "Whole network",
     "`PatchMLP(patch_size, dim, token_hidden, channel_hidden, depth, num_classes)` maps images "
-    "`(b, 28, 28)` to logits `(b, num_classes)`: patches, stem, blocks, mean, classifier, with "
-    "the layers that the given `__init__` makes, under their names.",
+    "`(b, 28, 28)` to logits `(b, num_classes)`, a number for each class: patches, stem, blocks, "
+    "mean, classifier, with the layers that the given `__init__` makes, under their names.",
     ask_network,
     draw_network,
     judge_network,
@@ -645,6 +646,9 @@ def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
     pixels = torch.arange(784.0).reshape(1, 28, 28)
     size = getattr(getattr(names.get("model"), "module", names.get("model")), "patch_size", 14)
     answer["order"] = lambda: names["patchify"](pixels, size)
+    # And between which numbers its loader puts black and white.
+    own = lambda: torch.cat([images.flatten() for images, _ in names["test_data"]])  # noqa: E731
+    answer["range"] = lambda: torch.stack([*own().aminmax()])
     return answer | {"loop": lambda: try_loop(names)}
 
 
@@ -683,10 +687,10 @@ def try_loop(names: dict[str, Any]) -> list[float]:
         loss = names["loss_function"](model(batch[0]), batch[1])
         return torch.autograd.grad(loss, weight)[0]
 
-    arguments = data, data, names["loss_function"], Still(model.parameters(), lr=0.01)
-    names["train"](model, Average(), *arguments, History(2, data))
+    given = data, data, names["loss_function"], Still(model.parameters(), lr=0.01), History(2, data)
+    names["train"](model, Average(), *given)
     first, second = (gradient(batch) for batch in list(data)[:2])
-    at_second = seen[1] if len(seen) > 1 else torch.zeros_like(weight)
+    at_second = [*seen, first * 0, first * 0][1]
     far = (at_second - second).norm(), (at_second - first - second).norm()
     return [len(seen), len(updates), at_second.norm(), *far]
 
@@ -767,22 +771,24 @@ def rebuilt(parameters: Arrays, model: dict[str, Any]) -> nn.Module:
 
 @torch.inference_mode()
 def count_right(network: nn.Module, reply: Reply, data: BatchLoader) -> float:
-    """The share right of the first 10,000 images, their pixels in either order.
-
-    A network learns the pixels where the notebook's `patchify` puts them, if it uses that: whether
-    they belong there is the matter of step 2.
+    """The share right of the first 10,000 images, as right loaders and patches show them, or as the
+    notebook's own do: a network has learned from these, and steps 1 and 2 judge them already.
     """
-    images = data.normalise(data.images[:10_000])
-    orders, order = [torch.arange(784)], reply.answer.get("order", np.zeros(0)).ravel()
+    images = data.normalise(data.images[:10_000]).flatten(1)
+    shown, black, white = [images], images.min(), images.max()
+    low, high = reply.answer.get("range", np.array([black, white])).ravel()[:2]
+    if max(abs(low - black), abs(high - white)) > 1e-3:
+        shown.append((images - black) / (white - black) * (high - low) + low)
+    order = reply.answer.get("order", np.zeros(0)).ravel()
     if np.array_equal(np.sort(order), np.arange(784)):
         pixels = torch.arange(784.0).reshape(1, 28, 28)
         right = reply.model["patchify"](pixels, network.patch_size).long().ravel()
-        own = torch.tensor(order).long()[right.argsort()]
-        orders += [own] * (not torch.equal(own, orders[0]))
+        order = torch.tensor(order).long()[right.argsort()]
+        shown += [one[:, order] for one in shown]
     shares = []
-    for order in orders:
-        moved = images.flatten(1)[:, order].reshape(images.shape)
-        predictions = torch.cat([network(part).argmax(dim=1) for part in moved.split(500)])
+    for one in shown:
+        parts = one.float().view(-1, 28, 28).split(500)
+        predictions = torch.cat([network(part).argmax(dim=1) for part in parts])
         shares.append((predictions == data.labels[:10_000]).double().mean().item())
     return max(shares)
 
@@ -851,8 +857,8 @@ def judge_accuracy(reply: Reply, judging: Judging) -> None:
 TRAINED = Question(
     5,
     "Trained network",
-    "`average` or `model` is a trained network of step 3, at least one block deep: its parameters, "
-    f"in a right network, get at least {GOAL:.0%} of the test images right.",
+    "`average` or `model` is the network of step 3, trained: with its parameters, a right network "
+    f"gets at least {GOAL:.0%} of the test images right.",
     ask_trained,
     judge=judge_trained,
     helpers=(try_loop,),
@@ -860,8 +866,8 @@ TRAINED = Question(
 ACCURACY = Question(
     6,
     "Accuracy",
-    "`accuracy`, a fraction or in percent, is the share of the test images that `average` or "
-    f"`model` has right, as the grader counts it, and more than {LEARNED:.0%}.",
+    "`accuracy`, a number between 0 and 1, is the share of the test images that `average` has "
+    "right, as the grader counts it; that of `model` counts, too.",
     ask_accuracy,
     judge=judge_accuracy,
 )
