@@ -49,7 +49,7 @@ def _align_numbers(table: Tag) -> None:
 def number_figures(page: BeautifulSoup) -> None:
     """Number figures and tables, with a caption where there are words for one."""
     for number, figure in enumerate(page.select(".output figure"), start=1):
-        alt = figure.img["alt"]
+        alt = " ".join(figure.img["alt"].split())
         words = "" if NO_WORDS.match(alt) else re.match(r".*?[.!?](?= |$)|.*", alt)[0]
         caption = page.new_tag("figcaption", string=f"Figure {number}. {words}".strip())
         figure.img.insert_after(caption)
