@@ -66,7 +66,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     ]
     rule = []
     for _, *values in zip(columns, *texts, strict=True):
-        numbers = values and all(text[:1] in {*"+-\N{MINUS SIGN}0123456789"} for text in values)
+        signs = {text.lstrip("*")[:1] for text in values}
+        numbers = values and signs <= {*"+-\N{MINUS SIGN}0123456789"}
         rule.append("--:" if numbers else ":--")
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in [columns, rule, *texts]))
 
