@@ -492,8 +492,8 @@ SHOWN = {
     "drawings that only HTML forgives": (["[left out: drawing]", "Drawing()"], []),
     "footnotes, targets and boxes": (["The note", "Warning. Mind", "Good to"], ["[^1]", "[!"]),
     "the last state of text": (
-        ["finished", "100 %", "shortline", "new", "after", "one\ntwo"],
-        ["working", "old", "a title", "10 %\n"],
+        ["finished", "100 %", "short", "new", "after", "one\ntwo"],
+        ["working", "old", "a title", "10 %\n", "long line"],
     ),
     "control characters": (["A bell", "abc"], ["\x07", "\x00", "\x01", "\x7f"]),
     "tags of books": (

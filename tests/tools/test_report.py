@@ -494,17 +494,8 @@ def test_the_page_has_the_language_of_the_notebook():
 def test_icons_of_a_drawing_elsewhere_are_drawn_in_their_size():
     page = page_of(*FOREIGN["a table of arrays"].cells)
     (icon,) = page.main.find_all("img")
-    assert (icon["width"], icon["height"]) == ("16", "16")
+    assert icon["style"] == "width:1em;height:1em"
     assert "M2 2h28v28z" in base64.b64decode(icon["src"].partition(",")[2]).decode()
-
-
-def test_colours_of_a_table_can_be_read():
-    page = page_of(*FOREIGN["a table in colours"].cells)
-    for cell in page.select("td[style]"):
-        colors = [luminance(color) for color in re.findall("#(\\w{6})", cell["style"])]
-        if colors:
-            assert (max(colors) + 0.05) / (min(colors) + 0.05) >= 4.5
-    assert "background-color:#ffff00" in str(page.main)
 
 
 def test_columns_of_numbers_stand_right():

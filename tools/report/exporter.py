@@ -11,7 +11,7 @@ from tools.report.formulas import font_face, set_formulas
 from tools.report.markdown import render
 from tools.report.outputs import ToHTML
 from tools.report.page import fill_head, finish_tables, number_figures, order_headings
-from tools.report.sanitise import sanitise
+from tools.report.sanitise import CONTROL, sanitise
 
 from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
@@ -23,9 +23,6 @@ from traitlets import Bool, Unicode, default
 
 # Pygments' styles whose colours all reach a contrast of 4.5 on the code's background.
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
-
-# No characters of a page; terminals leave them, and the JSON of other programs.
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0\ufffe\uffff]")
 
 LONG = 40  # lines: an output of more may scroll by itself
 
@@ -93,7 +90,7 @@ class ReportExporter(HTMLExporter):
 
     def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
         resources = super()._init_resources(resources)
-        resources["head"] = sanitise(render(self.head, {}, "")) if self.head else ""
+        resources["head"] = sanitise(render(self.head)) if self.head else ""
         light, dark = (HtmlFormatter(style=style) for style in (LIGHT_CODE, DARK_CODE))
         resources["highlight_css"] = (
             f"{light.get_style_defs('.highlight')}\n"

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
+from tools.report.markdown import find_formulas
+
 from bs4 import BeautifulSoup, Tag
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
@@ -122,9 +124,9 @@ def set_formulas(page: BeautifulSoup) -> None:
             formula.replace_with(math)
 
 
-def can_be_set(latex: str) -> bool:
-    """Whether a formula that stands alone needs no box."""
-    return _convert([(latex, True)]) != [None]
+def can_be_set(text: str) -> bool:
+    """Whether no formula in a text needs a box."""
+    return None not in _convert([(latex, True) for kind, latex in find_formulas(text) if kind])
 
 
 def _convert(snippets: list[tuple[str, bool]]) -> list[Tag | None]:
