@@ -4,6 +4,7 @@ nbconvert finds the exporter by its entry point: `jupyter nbconvert --to report 
 """
 
 import re
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,10 @@ from nbconvert.preprocessors import Preprocessor
 from nbconvert.utils.exceptions import ConversionException
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
-from traitlets import Bool, Unicode, default
+from traitlets import Bool, List, Unicode
 
 # Pygments' styles whose colours all reach a contrast of 4.5 on the code's background.
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
-
 LONG = 40  # lines: an output of more may scroll by itself
 
 
@@ -38,26 +38,29 @@ class FindProblems(Preprocessor):
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Raise `ReportError` at the first problem, unless the exporter allows errors."""
+        problems: dict[int, str] = {}
+        checks = count(1)
         code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
-        checks = [cell for cell in code if "check" in cell.metadata.get("tags", [])]
-        for name, cells in (("number", code), ("check", checks)):
-            for number, cell in enumerate(cells, start=1):
-                cell.metadata[name] = number
-        problems = {cell.metadata.number: problem for cell in code if (problem := _problem(cell))}
-        if problems and not self.parent.allow_errors:
-            number, problem = next(iter(problems.items()))
-            raise ReportError(
-                f"Code cell {number} {problem}. Run the whole notebook without an error first."
-            )
+        for number, cell in enumerate(code, start=1):
+            cell.metadata["number"] = number
+            if "check" in cell.metadata.get("tags", []):
+                cell.metadata["check"] = next(checks)
+            problem = _problem(cell)
+            if problem and not self.parent.allow_errors:
+                raise ReportError(
+                    f"Code cell {number} {problem}. Run the whole notebook without an error first."
+                )
+            problems |= {number: problem} if problem else {}
         return nb, resources | {"problems": problems}
 
 
 def _problem(cell: NotebookNode) -> str:
     """What went wrong with a code cell, in a few words; empty if nothing did."""
-    if "raises-exception" not in cell.metadata.get("tags", []):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
+    for output in cell.outputs:
+        if output.output_type == "error" and "raises-exception" not in cell.metadata.get(
+            "tags", []
+        ):
+            return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
     return "" if cell.execution_count or cell.outputs else "was not run"
 
 
@@ -75,13 +78,8 @@ class ReportExporter(HTMLExporter):
     ).tag(config=True)
     head = Unicode(help="Markdown of the grader's, set apart above all that the notebook says.")
 
-    @default("template_name")
-    def _template_name_default(self) -> str:
-        return "report"
-
-    @default("extra_template_basedirs")
-    def _default_extra_template_basedirs(self) -> list[str]:
-        return [str(Path(__file__).with_name("templates"))]
+    template_name = Unicode("report").tag(config=True)
+    extra_template_basedirs = List([str(Path(__file__).with_name("templates"))]).tag(config=True)
 
     def _init_preprocessors(self) -> None:
         super()._init_preprocessors()

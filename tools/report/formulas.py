@@ -22,7 +22,9 @@ SLANTED += map(chr, range(0x1D6E2, 0x1D71C))  # Greek
 
 # math-core overflows its stack somewhat above two thousand levels.
 MAX_GROUPS, MAX_LENGTH = 600, 20_000
-WIDE = 20  # characters: a formula within a line that a phone may be too narrow for
+# Characters: what a phone may be too narrow for, within a line and by itself.
+WIDE, LONG = 20, 40
+BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
 
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
 SIZES = ("tiny", "scriptsize", "footnotesize", "small", "normalsize")
@@ -34,11 +36,9 @@ MACROS = dict.fromkeys(SIZES, "") | {
     "ensuremath": "#1",
     "hdots": r"\ldots",
     "href": "#2",
-    "lparen": "(",
     "mathbbm": r"\mathbb{#1}",
     "mathds": r"\mathbb{#1}",
     "ref": r"\eqref{#1}",
-    "rparen": ")",
     "smash": "#1",
     "strut": r"\mathstrut",
     "style": "#2",
@@ -148,7 +148,9 @@ def _drawn(mathml: str) -> str:
     bar = '<mo stretchy="true">\N{COMBINING LOW LINE}</mo>'
     mathml = mathml.replace(bar, '<mo class="bar"></mo>')
     # This hat is lost over one letter.
-    return mathml.replace("\N{COMBINING CIRCUMFLEX ACCENT}", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}")
+    return mathml.replace(
+        "\N{COMBINING CIRCUMFLEX ACCENT}", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"
+    )
 
 
 def _with_defaults(formulas: list[str]) -> list[str]:
@@ -196,13 +198,16 @@ def _broken(latex: str) -> str:
 
 
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
-    """The formula, cut at wide spaces: browsers break no formula, but several may wrap."""
+    """The formula in parts that may stand in lines of their own: browsers break no formula."""
     parts = [page.new_tag("math", attrs=math.attrs)]
+    is_long = len(math.get_text()) > LONG
     for child in list(math.children):
+        if is_long and child.name == "mo" and child.get_text() in BREAKING:
+            child["form"] = "infix"  # it keeps its room, though now it comes first
+            parts.append(page.new_tag("math", attrs=math.attrs))
+        parts[-1].append(child)
         if child.name == "mspace" and child.get("width") == "2em":
             parts.append(page.new_tag("math", attrs=math.attrs))
-        else:
-            parts[-1].append(child)
     return [part for part in parts if part.contents]
 
 
