@@ -202,11 +202,13 @@ def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
     parts = [page.new_tag("math", attrs=math.attrs)]
     is_long = len(math.get_text()) > LONG
     for child in list(math.children):
+        is_room = child.name == "mspace" and child.get("width") == "2em"
         if is_long and child.name == "mo" and child.get_text() in BREAKING:
             child["form"] = "infix"  # it keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
-        parts[-1].append(child)
-        if child.name == "mspace" and child.get("width") == "2em":
+        if not is_room or parts[-1].contents:
+            parts[-1].append(child)
+        if is_room:
             parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]
 
