@@ -518,11 +518,22 @@ def test_the_contents_list_the_checks_of_a_section():
     assert page.find(id="code-2").summary.get_text() == "Code 2, check 1"
 
 
-def test_a_table_has_the_sentence_before_it_as_its_caption():
+def test_figures_and_tables_are_captioned_with_their_words_or_the_code_that_they_are_from():
     table = new_output("execute_result", {"text/markdown": "| a |\n|--|\n| b |"})
-    page = page_of("How many:", code_cell("t", table), "One. Two.", code_cell("t", table))
-    captions = [one.get_text() for one in page.find_all("caption")]
-    assert captions == ["Table 1. How many."]
+    figure = new_output("display_data", {"image/png": PICTURE, "text/plain": "<Figure size 1x1>"})
+    alt = {"image/png": {"alt": "A curve. It rises."}}
+    described = new_output("display_data", {"image/png": PICTURE}, metadata=alt)
+    page = page_of(
+        "How many:",
+        code_cell("t", table),
+        "One. Two.\n\n| in | text |\n|--|--|\n| 1 | 2 |",
+        code_cell("t", table, figure, described),
+    )
+    captions = [one.get_text() for one in page.find_all(["caption", "figcaption"])]
+    assert captions == [
+        *("Table 1. How many.", "Table 2. Shown by code 2."),
+        *("Figure 1. Shown by code 2.", "Figure 2. A curve."),
+    ]
 
 
 def luminance(color):

@@ -114,8 +114,8 @@ class ReportExporter(HTMLExporter):
             page.html["lang"] = metadata["lang"]
         set_formulas(page)
         finish_tables(page)
-        for text in page.select("pre"):
-            if text.find_parent(class_="output") is None or text.get_text().count("\n") > LONG:
+        for text in page.select(".output > pre"):
+            if text.get_text().count("\n") > LONG:
                 text["tabindex"] = "0"  # a keyboard can then scroll it
         for part in page.select("pre span[style]"):
             del part["style"]  # a terminal's colour of thousands, which nobody has checked

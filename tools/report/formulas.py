@@ -24,6 +24,7 @@ SLANTED += map(chr, range(0x1D6E2, 0x1D71C))  # Greek
 MAX_GROUPS, MAX_LENGTH = 600, 20_000
 # Characters: what a phone may be too narrow for, within a line and by itself.
 WIDE, LONG = 20, 40
+OPENING, CLOSING = ("(", "["), (")", "]")
 BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
 
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
@@ -198,17 +199,23 @@ def _broken(latex: str) -> str:
 
 
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
-    """The formula in parts that may stand in lines of their own: browsers break no formula."""
+    """The formula in parts that may stand in lines of their own: browsers break no formula.
+
+    It is cut at wide spaces or, if it is long without them, before signs outside of parentheses.
+    """
     parts = [page.new_tag("math", attrs=math.attrs)]
-    is_long = len(math.get_text()) > LONG
+    rooms = math.find_all("mspace", width="2em", recursive=False)
+    is_long = not rooms and len(math.get_text()) > LONG
+    depth = 0
     for child in list(math.children):
-        is_room = child.name == "mspace" and child.get("width") == "2em"
-        if is_long and child.name == "mo" and child.get_text() in BREAKING:
+        sign = child.get_text() if child.name == "mo" else ""
+        depth += (sign in OPENING) - (sign in CLOSING)
+        if is_long and depth == 0 and sign in BREAKING:
             child["form"] = "infix"  # it keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
-        if not is_room or parts[-1].contents:
+        if child not in rooms or parts[-1].contents:
             parts[-1].append(child)
-        if is_room:
+        if child in rooms:
             parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]
 

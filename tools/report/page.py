@@ -46,21 +46,28 @@ def _align_numbers(table: Tag) -> None:
 
 
 def number_figures(page: BeautifulSoup) -> None:
-    """Number the figures and tables for which there are words, and caption them."""
-    number = 0
-    for figure in page.select(".output figure"):
+    """Number the figures and tables, and caption them with words or the code that they are from.
+
+    A table in a text, to which no caption was given, stays without.
+    """
+    for number, figure in enumerate(page.select(".output figure"), start=1):
         alt = " ".join(figure.img["alt"].split())
-        if alt and not NO_WORDS.match(alt):
-            number += 1
-            first = re.match(r".*?[.!?](?= |$)|.*", alt)[0]
-            figure.img.insert_after(page.new_tag("figcaption", string=f"Figure {number}. {first}"))
+        words = "" if NO_WORDS.match(alt) else re.match(r".*?[.!?](?= |$)|.*", alt)[0]
+        text = f"Figure {number}. {words or _origin(figure)}"
+        figure.img.insert_after(page.new_tag("figcaption", string=text))
     number = 0
     for table in page.main.select("table:not(table table)"):
-        caption = table.caption or page.new_tag("caption", string=_lead_in(table))
+        words = "" if table.caption else _lead_in(table) or _origin(table)
+        caption = table.caption or page.new_tag("caption", string=words)
         if caption.get_text(strip=True):
             number += 1
             caption.insert(0, f"Table {number}. ")
             table.insert(0, caption)
+
+
+def _origin(shown: Tag) -> str:
+    cell = shown.find_parent(class_="code", id=True)
+    return f"Shown by code {cell['id'].removeprefix('code-')}." if cell else ""
 
 
 def _lead_in(table: Tag) -> str:
