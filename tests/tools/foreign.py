@@ -331,6 +331,19 @@ FOREIGN = {
         "It costs $5 and $6, or \\$7, or 8 $ and 9 $.",
         "Escaped \\$x\\$ is none, $n$th is one, `$p$ and $q$` is code.",
     ),
+    "dollars in code": notebook(
+        "Run\n\n    echo \\$HOME $PATH_1_2\n\nor ``$x_1$ ` $y_1$``.\n\n"
+        "```sh\necho $A_1 $B_1\n```\n\n~~~\n$C_1$",
+    ),
+    "formulas between brackets": notebook(
+        "Of lines \\\\(x_1 + y_1\\\\) and \\\\[ a_1 \\\\ b_1 \\\\] but \\[no link\\] and \\(no\\).",
+    ),
+    "what looks like an address": notebook(
+        "data.csv",
+        code("h", shown(text_html="https://example.org/a.html")),
+        code("t", shown(text_markdown="| |\n|--|\n| file | data.csv |"), tags=["facts"]),
+        code("s", shown(**{"image/svg+xml": "drawing.svg"})),
+    ),
     "references outside of formulas": notebook(
         "\\begin{equation} x = 1 \\label{eq:one} \\end{equation}\n\nAs \\eqref{eq:one} says.",
     ),
@@ -482,6 +495,12 @@ FOREIGN = {
 # What a report of these shows, and what it does not.
 SHOWN = {
     "dollars of several kinds": (["is a word", "$5 and $6, or $7", "8 $ and 9 $", "$x$"], []),
+    "dollars in code": (
+        ["echo \\$HOME $PATH_1_2", "$x_1$ ` $y_1$", "echo $A_1 $B_1", "$C_1$"],
+        [],
+    ),
+    "formulas between brackets": (["[no link] and (no)"], ["\\"]),
+    "what looks like an address": (["https://example.org/a.html", "[left out: drawing]"], []),
     "references outside of formulas": (["As (1) says"], ["eqref"]),
     "formulas in HTML": (["Within a box", "Of an output"], ["$", "alpha"]),
     "formulas of all environments": (["(S)", "(G)"], ["$", "not set"]),

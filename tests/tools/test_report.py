@@ -7,6 +7,7 @@ import io
 import re
 import subprocess
 import sys
+from copy import copy
 from functools import cache
 
 from tools.notebook import NOTEBOOK
@@ -452,10 +453,22 @@ UNSEEN = {
 }
 
 
+@cache
+def foreign_page(name):
+    page, _ = exporter(ReportExporter, allow_errors=True).from_notebook_node(FOREIGN[name])
+    return BeautifulSoup(page, "html.parser").body
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.filterwarnings("error")
+def test_any_notebook_becomes_a_page_without_a_script_or_a_warning(name):
+    assert foreign_page(name).find_all(["script", "iframe", "object", "svg"]) == []
+
+
 @pytest.mark.parametrize("name", FOREIGN)
 @pytest.mark.filterwarnings("ignore:Your element with mimetype")
 def test_nothing_is_lost_that_nbconvert_shows_without_a_script(name):
-    ours = page_of(*FOREIGN[name].cells, allow_errors=True).body
+    ours = copy(foreign_page(name))
     options = {"embed_images": True, "exclude_anchor_links": True}
     options |= {"exclude_input_prompt": True, "exclude_output_prompt": True}
     nbconvert_page = exporter(HTMLExporter, preprocessors=(CoalesceStreamsPreprocessor,), **options)
@@ -476,10 +489,22 @@ def test_nothing_is_lost_that_nbconvert_shows_without_a_script(name):
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_is_shown_is_there_and_what_is_hidden_is_not(name):
     shown, hidden = SHOWN[name]
-    page, _ = exporter(ReportExporter).from_notebook_node(FOREIGN[name])
-    text = BeautifulSoup(page, "html.parser").body.get_text()
+    text = foreign_page(name).get_text()
     assert [one for one in shown if one not in text] == []
     assert [one for one in hidden if one in text] == []
+
+
+def test_a_picture_beside_the_notebook_is_embedded_and_one_elsewhere_is_not(tmp_path):
+    (tmp_path / "notes").mkdir()
+    for folder in (tmp_path, tmp_path / "notes"):
+        (folder / "a b.png").write_bytes(b"a picture")
+    picture = new_output("display_data", {"text/html": '<img src="a b.png">'})
+    cells = [new_markdown_cell("![](a%20b.png) ![](../a%20b.png)"), code_cell("x", picture)]
+    nbformat.write(new_notebook(cells=cells), tmp_path / "notes" / "n.ipynb")
+    write_report(tmp_path / "notes" / "n.ipynb", tmp_path / "n.html")
+    page = BeautifulSoup((tmp_path / "n.html").read_text(encoding="utf-8"), "html.parser")
+    assert [one["src"] for one in page.find_all("img")] == [f"data:image/png;base64,{PICTURE}"] * 2
+    assert page.select_one(".left-out").get_text() == "[left out: picture ../a%20b.png]"
 
 
 def test_the_corpus_is_as_large_as_it_has_to_be():
@@ -487,8 +512,7 @@ def test_the_corpus_is_as_large_as_it_has_to_be():
 
 
 def test_the_page_has_the_language_of_the_notebook():
-    name = "authors and a language"
-    assert exporter(ReportExporter).from_notebook_node(FOREIGN[name])[0].count('lang="de"') == 1
+    assert foreign_page("authors and a language").find_parent("html")["lang"] == "de"
 
 
 def test_icons_of_a_drawing_elsewhere_are_drawn_in_their_size():

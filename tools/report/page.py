@@ -90,9 +90,7 @@ def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -
     head.append(title.extract())
     facts = page.new_tag("dl")
     for name, value in _facts(page, authors, resources):
-        facts.append(page.new_tag("dt", string=name))
-        facts.append(page.new_tag("dd"))
-        facts.contents[-1].append(BeautifulSoup(value, "html.parser"))
+        facts.append(BeautifulSoup(f"<dt>{escape(name)}</dt><dd>{value}</dd>", "html.parser"))
     if facts.contents:
         head.append(facts)
 

@@ -91,7 +91,7 @@ def _may_stay(element: str, attribute: str, value: str) -> str | None:
 
 def shows_anything(html: str) -> bool:
     """Whether sanitised HTML shows more than what was left out."""
-    content = BeautifulSoup(html, "html.parser")
+    content = BeautifulSoup(f"<body>{html}", "html.parser")
     for note in content.select(".left-out"):
         note.decompose()
     return bool(content.get_text(strip=True) or content.find(MEDIA))
@@ -167,7 +167,7 @@ def _mark_formulas(content: Tag) -> None:
 
 def drawing(svg: str) -> str:
     """A drawing as base64, complete as it has to be in a file of its own; empty if it is none."""
-    element = BeautifulSoup(svg[max(svg.find("<svg"), 0) :], "html5lib").svg
+    element = BeautifulSoup(f"<body>{svg[svg.find('<svg') :]}", "html5lib").svg
     if element is None:
         return ""
     element.attrs |= NAMESPACES
