@@ -408,9 +408,18 @@ FOREIGN = {
             "frame.style",
             shown(
                 text_html="<style>#T_row0 {background-color: #ffff00; color: #ffffaa}"
-                "#T_row1 {color: red}</style><table><tr><th>a</th></tr>"
+                "#T_row1, #T_row2 {color: red}</style><table><tr><th>a</th></tr>"
                 "<tr><td id='T_row0'>1</td></tr>"
-                "<tr><td id='T_row1'>-2</td></tr></table>"
+                "<tr><td id='T_row1'>-2</td></tr>"
+                + "".join(
+                    f"<tr><td style='{style}'>3</td></tr>"
+                    for style in (
+                        *("color: yellow", "color: blue", "color: white", "color: black"),
+                        "background-color: rgba(0, 0, 128, 0.9); color: black",
+                        "background-color: #777777",
+                    )
+                )
+                + "</table>"
             ),
         ),
     ),
