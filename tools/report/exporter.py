@@ -4,13 +4,14 @@ nbconvert finds the exporter by its entry point: `jupyter nbconvert --to report 
 """
 
 import re
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tools.report.formulas import font_face, set_formulas
 from tools.report.markdown import render
-from tools.report.outputs import ToHTML
+from tools.report.outputs import cell_html
 from tools.report.page import fill_head, finish_tables, number_figures, order_headings
 from tools.report.sanitise import CONTROL, sanitise
 
@@ -84,7 +85,11 @@ class ReportExporter(HTMLExporter):
     def _init_preprocessors(self) -> None:
         super()._init_preprocessors()
         self.register_preprocessor(FindProblems, enabled=True)
-        self.register_preprocessor(ToHTML, enabled=True)
+
+    def default_filters(self) -> Iterator[tuple[str, Callable]]:
+        """Nbconvert's own filters for the template, and what makes HTML of a cell."""
+        yield from super().default_filters()
+        yield "cell_html", cell_html
 
     def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
         resources = super()._init_resources(resources)

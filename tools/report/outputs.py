@@ -9,7 +9,6 @@ from tools.report.markdown import render
 from tools.report.sanitise import drawing, left_out, sanitise, shows_anything
 
 from nbconvert.filters import ansi2html
-from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 
 # The kinds of output that the page can show, the best first.
@@ -22,26 +21,15 @@ TITLES = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 CLEARED = re.compile(r"\x1b\[[23]J|\x1bc")
 
 
-class ToHTML(Preprocessor):
-    """Give each cell its `html`, and leave out what its tags remove; comes after numbering."""
-
-    def preprocess(
-        self, nb: NotebookNode, resources: dict[str, Any]
-    ) -> tuple[NotebookNode, dict[str, Any]]:
-        folder = resources["metadata"].get("path", "")
-        nb.cells = [c for c in nb.cells if "remove-cell" not in c.metadata.get("tags", [])]
-        for cell in nb.cells:
-            if cell.cell_type == "markdown":
-                cell.html = sanitise(render(cell.source), folder, cell.get("attachments"))
-            elif cell.cell_type == "raw":
-                is_html = cell.metadata.get("raw_mimetype") == "text/html"
-                cell.html = sanitise(cell.source) if is_html else _text(cell.source)
-            elif "remove-output" in cell.metadata.get("tags", []):
-                cell.html = ""
-            else:
-                shown = (_html(output, folder) for output in _joined(cell.outputs))
-                cell.html = "\n".join(f'<div class="output">\n{one}\n</div>' for one in shown)
-        return nb, resources
+def cell_html(cell: NotebookNode, folder: str = "") -> str:
+    """What a cell says or shows as HTML; `folder` is where the files lie that it names."""
+    if cell.cell_type == "markdown":
+        return sanitise(render(cell.source), folder, cell.get("attachments"))
+    if cell.cell_type == "raw":
+        is_html = cell.metadata.get("raw_mimetype") == "text/html"
+        return sanitise(cell.source) if is_html else _text(cell.source)
+    shown = (_html(output, folder) for output in _joined(cell.outputs))
+    return "\n".join(f'<div class="output">\n{one}\n</div>' for one in shown)
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
