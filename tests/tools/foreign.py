@@ -331,6 +331,19 @@ FOREIGN = {
         "It costs $5 and $6, or \\$7, or 8 $ and 9 $.",
         "Escaped \\$x\\$ is none, $n$th is one, `$p$ and $q$` is code.",
     ),
+    "dollars in code": notebook(
+        "Run\n\n    echo \\$HOME $PATH_1_2\n\nor ``$x_1$ ` $y_1$``.\n\n"
+        "```sh\necho $A_1 $B_1\n```\n\n~~~\n$C_1$",
+    ),
+    "formulas between brackets": notebook(
+        "Of lines \\\\(x_1 + y_1\\\\) and \\\\[ a_1 \\\\ b_1 \\\\] but \\[no link\\] and \\(no\\).",
+    ),
+    "what looks like an address": notebook(
+        "data.csv",
+        code("h", shown(text_html="https://example.org/a.html")),
+        code("t", shown(text_markdown="| |\n|--|\n| file | data.csv |"), tags=["facts"]),
+        code("s", shown(**{"image/svg+xml": "drawing.svg"})),
+    ),
     "references outside of formulas": notebook(
         "\\begin{equation} x = 1 \\label{eq:one} \\end{equation}\n\nAs \\eqref{eq:one} says.",
     ),
@@ -395,9 +408,18 @@ FOREIGN = {
             "frame.style",
             shown(
                 text_html="<style>#T_row0 {background-color: #ffff00; color: #ffffaa}"
-                "#T_row1 {color: red}</style><table><tr><th>a</th></tr>"
+                "#T_row1, #T_row2 {color: red}</style><table><tr><th>a</th></tr>"
                 "<tr><td id='T_row0'>1</td></tr>"
-                "<tr><td id='T_row1'>-2</td></tr></table>"
+                "<tr><td id='T_row1'>-2</td></tr>"
+                + "".join(
+                    f"<tr><td style='{style}'>3</td></tr>"
+                    for style in (
+                        *("color: yellow", "color: blue", "color: white", "color: black"),
+                        "background-color: rgba(0, 0, 128, 0.9); color: black",
+                        "background-color: #777777",
+                    )
+                )
+                + "</table>"
             ),
         ),
     ),
@@ -482,6 +504,12 @@ FOREIGN = {
 # What a report of these shows, and what it does not.
 SHOWN = {
     "dollars of several kinds": (["is a word", "$5 and $6, or $7", "8 $ and 9 $", "$x$"], []),
+    "dollars in code": (
+        ["echo \\$HOME $PATH_1_2", "$x_1$ ` $y_1$", "echo $A_1 $B_1", "$C_1$"],
+        [],
+    ),
+    "formulas between brackets": (["[no link] and (no)"], ["\\"]),
+    "what looks like an address": (["https://example.org/a.html", "[left out: drawing]"], []),
     "references outside of formulas": (["As (1) says"], ["eqref"]),
     "formulas in HTML": (["Within a box", "Of an output"], ["$", "alpha"]),
     "formulas of all environments": (["(S)", "(G)"], ["$", "not set"]),
@@ -492,8 +520,8 @@ SHOWN = {
     "drawings that only HTML forgives": (["[left out: drawing]", "Drawing()"], []),
     "footnotes, targets and boxes": (["The note", "Warning. Mind", "Good to"], ["[^1]", "[!"]),
     "the last state of text": (
-        ["finished", "100 %", "shortline", "new", "after", "one\ntwo"],
-        ["working", "old", "a title", "10 %\n"],
+        ["finished", "100 %", "short", "new", "after", "one\ntwo"],
+        ["working", "old", "a title", "10 %\n", "long line"],
     ),
     "control characters": (["A bell", "abc"], ["\x07", "\x00", "\x01", "\x7f"]),
     "tags of books": (

@@ -4,6 +4,7 @@ The work is done in a process of its own, with limited time and memory: a notebo
 takes a parser minutes, or ends it.
 """
 
+import os
 import subprocess
 import sys
 
@@ -11,21 +12,19 @@ SECONDS = 120
 MEMORY = 4 * 2**30  # bytes, where the system can limit them
 
 
-def limit_memory(limit: int) -> None:
+def limit_memory() -> None:
     """Limit the bytes of data that this process, and each that it starts, can have."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    import resource  # not on Windows
+
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
 
 
 def main() -> None:
     """Run the command of `tools.report.write`, and end with its status or with a sentence."""
-    command = f"from tools.report import __main__, write; __main__.limit_memory({MEMORY}); "
-    command += "write.main()"
+    command = [sys.executable, "-m", "tools.report.write", *sys.argv[1:]]
+    limit = limit_memory if os.name == "posix" else None
     try:
-        done = subprocess.run([sys.executable, "-c", command, *sys.argv[1:]], timeout=SECONDS)
+        done = subprocess.run(command, timeout=SECONDS, preexec_fn=limit)
     except subprocess.TimeoutExpired:
         sys.exit(f"error: No report after {SECONDS} s: the notebook is too large or too nested.")
     if done.returncode not in (0, 1, 2):  # it has then said nothing itself

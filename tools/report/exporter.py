@@ -4,14 +4,16 @@ nbconvert finds the exporter by its entry point: `jupyter nbconvert --to report 
 """
 
 import re
+from collections.abc import Callable, Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 from tools.report.formulas import font_face, set_formulas
 from tools.report.markdown import render
-from tools.report.outputs import ToHTML
+from tools.report.outputs import cell_html
 from tools.report.page import fill_head, finish_tables, number_figures, order_headings
-from tools.report.sanitise import sanitise
+from tools.report.sanitise import CONTROL, sanitise
 
 from bs4 import BeautifulSoup
 from nbconvert import HTMLExporter
@@ -19,14 +21,10 @@ from nbconvert.preprocessors import Preprocessor
 from nbconvert.utils.exceptions import ConversionException
 from nbformat import NotebookNode
 from pygments.formatters import HtmlFormatter
-from traitlets import Bool, Unicode, default
+from traitlets import Bool, List, Unicode
 
 # Pygments' styles whose colours all reach a contrast of 4.5 on the code's background.
 LIGHT_CODE, DARK_CODE = "xcode", "lightbulb"
-
-# No characters of a page; terminals leave them, and the JSON of other programs.
-CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0\ufffe\uffff]")
-
 LONG = 40  # lines: an output of more may scroll by itself
 
 
@@ -41,26 +39,29 @@ class FindProblems(Preprocessor):
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
         """Raise `ReportError` at the first problem, unless the exporter allows errors."""
+        problems: dict[int, str] = {}
+        checks = count(1)
         code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
-        checks = [cell for cell in code if "check" in cell.metadata.get("tags", [])]
-        for name, cells in (("number", code), ("check", checks)):
-            for number, cell in enumerate(cells, start=1):
-                cell.metadata[name] = number
-        problems = {cell.metadata.number: problem for cell in code if (problem := _problem(cell))}
-        if problems and not self.parent.allow_errors:
-            number, problem = next(iter(problems.items()))
-            raise ReportError(
-                f"Code cell {number} {problem}. Run the whole notebook without an error first."
-            )
+        for number, cell in enumerate(code, start=1):
+            cell.metadata["number"] = number
+            if "check" in cell.metadata.get("tags", []):
+                cell.metadata["check"] = next(checks)
+            problem = _problem(cell)
+            if problem and not self.parent.allow_errors:
+                raise ReportError(
+                    f"Code cell {number} {problem}. Run the whole notebook without an error first."
+                )
+            problems |= {number: problem} if problem else {}
         return nb, resources | {"problems": problems}
 
 
 def _problem(cell: NotebookNode) -> str:
     """What went wrong with a code cell, in a few words; empty if nothing did."""
-    if "raises-exception" not in cell.metadata.get("tags", []):
-        for output in cell.outputs:
-            if output.output_type == "error":
-                return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
+    for output in cell.outputs:
+        if output.output_type == "error" and "raises-exception" not in cell.metadata.get(
+            "tags", []
+        ):
+            return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
     return "" if cell.execution_count or cell.outputs else "was not run"
 
 
@@ -78,22 +79,21 @@ class ReportExporter(HTMLExporter):
     ).tag(config=True)
     head = Unicode(help="Markdown of the grader's, set apart above all that the notebook says.")
 
-    @default("template_name")
-    def _template_name_default(self) -> str:
-        return "report"
-
-    @default("extra_template_basedirs")
-    def _default_extra_template_basedirs(self) -> list[str]:
-        return [str(Path(__file__).with_name("templates"))]
+    template_name = Unicode("report").tag(config=True)
+    extra_template_basedirs = List([str(Path(__file__).with_name("templates"))]).tag(config=True)
 
     def _init_preprocessors(self) -> None:
         super()._init_preprocessors()
         self.register_preprocessor(FindProblems, enabled=True)
-        self.register_preprocessor(ToHTML, enabled=True)
+
+    def default_filters(self) -> Iterator[tuple[str, Callable]]:
+        """Nbconvert's own filters for the template, and what makes HTML of a cell."""
+        yield from super().default_filters()
+        yield "cell_html", cell_html
 
     def _init_resources(self, resources: dict[str, Any] | None) -> dict[str, Any]:
         resources = super()._init_resources(resources)
-        resources["head"] = sanitise(render(self.head, {}, "")) if self.head else ""
+        resources["head"] = sanitise(render(self.head)) if self.head else ""
         light, dark = (HtmlFormatter(style=style) for style in (LIGHT_CODE, DARK_CODE))
         resources["highlight_css"] = (
             f"{light.get_style_defs('.highlight')}\n"
@@ -119,8 +119,8 @@ class ReportExporter(HTMLExporter):
             page.html["lang"] = metadata["lang"]
         set_formulas(page)
         finish_tables(page)
-        for text in page.select("pre"):
-            if text.find_parent(class_="output") is None or text.get_text().count("\n") > LONG:
+        for text in page.select(".output > pre"):
+            if text.get_text().count("\n") > LONG:
                 text["tabindex"] = "0"  # a keyboard can then scroll it
         for part in page.select("pre span[style]"):
             del part["style"]  # a terminal's colour of thousands, which nobody has checked

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
+from tools.report.markdown import find_formulas
+
 from bs4 import BeautifulSoup, Tag
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
@@ -18,9 +20,12 @@ FONT = Path(__file__).with_name("font") / "stix-two-math.woff"
 SLANTED = ["\N{PLANCK CONSTANT}", *map(chr, range(0x1D434, 0x1D468))]  # Latin
 SLANTED += map(chr, range(0x1D6E2, 0x1D71C))  # Greek
 
-# math-core overflows its stack somewhat above a thousand levels.
-MAX_DEPTH, MAX_LENGTH = 100, 20_000
-WIDE = 20  # characters: a formula within a line that a phone may be too narrow for
+# math-core overflows its stack somewhat above two thousand levels.
+MAX_GROUPS, MAX_LENGTH = 600, 20_000
+# Characters: what a phone may be too narrow for, within a line and by itself.
+WIDE, LONG = 20, 40
+OPENING, CLOSING = ("(", "["), (")", "]")
+BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
 
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
 SIZES = ("tiny", "scriptsize", "footnotesize", "small", "normalsize")
@@ -32,11 +37,9 @@ MACROS = dict.fromkeys(SIZES, "") | {
     "ensuremath": "#1",
     "hdots": r"\ldots",
     "href": "#2",
-    "lparen": "(",
     "mathbbm": r"\mathbb{#1}",
     "mathds": r"\mathbb{#1}",
     "ref": r"\eqref{#1}",
-    "rparen": ")",
     "smash": "#1",
     "strut": r"\mathstrut",
     "style": "#2",
@@ -113,7 +116,6 @@ def set_formulas(page: BeautifulSoup) -> None:
             continue
         for link in math.find_all("a"):  # may not stand within a formula
             link.unwrap()
-        _draw_bars(math)
         if "display" in formula["class"] or len(math.get_text()) > WIDE:
             formula.clear()
             formula.extend(_parts(page, math))
@@ -122,9 +124,9 @@ def set_formulas(page: BeautifulSoup) -> None:
             formula.replace_with(math)
 
 
-def can_be_set(latex: str) -> bool:
-    """Whether a formula that stands alone needs no box."""
-    return _convert([(latex, True)]) != [None]
+def can_be_set(text: str) -> bool:
+    """Whether no formula in a text needs a box."""
+    return None not in _convert([(latex, True) for kind, latex in find_formulas(text) if kind])
 
 
 def _convert(snippets: list[tuple[str, bool]]) -> list[Tag | None]:
@@ -138,7 +140,18 @@ def _convert(snippets: list[tuple[str, bool]]) -> list[Tag | None]:
     )
     latex = map(_known, _with_defaults([text for text, _ in snippets]))
     known = list(zip(latex, (display for _, display in snippets), strict=True))
-    return [BeautifulSoup(one, "html.parser").math for one in converter.convert_all(known)]
+    converted = converter.convert_all(known)
+    return [BeautifulSoup(_drawn(one), "html.parser").math for one in converted]
+
+
+def _drawn(mathml: str) -> str:
+    """MathML in which the style sheet draws the bars, so that browsers do not lose them."""
+    bar = '<mo stretchy="true">\N{COMBINING LOW LINE}</mo>'
+    mathml = mathml.replace(bar, '<mo class="bar"></mo>')
+    # This hat is lost over one letter.
+    return mathml.replace(
+        "\N{COMBINING CIRCUMFLEX ACCENT}", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"
+    )
 
 
 def _with_defaults(formulas: list[str]) -> list[str]:
@@ -159,7 +172,8 @@ def _always(name: str, default: str, use: re.Match) -> str:
 
 def _known(latex: str) -> str:
     """The formula in the LaTeX of math-core; one that is too much for it as an unknown command."""
-    if len(latex) > MAX_LENGTH or _depth(latex) > MAX_DEPTH:
+    groups = latex.count("{") + latex.count(r"\left")
+    if len(latex) > MAX_LENGTH or groups > MAX_GROUPS:
         return r"\toomuch"
     for pattern, replacement in REWRITTEN:
         latex = re.sub(pattern, replacement, latex)
@@ -184,42 +198,25 @@ def _broken(latex: str) -> str:
     return rf"\begin{{{kind}}}{latex}\end{{{kind}}}" if breaks else latex
 
 
-def _depth(latex: str) -> int:
-    """How deep groups, and commands that take the next one as their argument, are nested."""
-    depth = deepest = row = 0
-    for opening, closing, command in re.findall(
-        r"(\{|\\left\b|\\begin\b)|(\}|\\right\b|\\end\b)|(\\[A-Za-z]+\s*)|.", latex, re.DOTALL
-    ):
-        depth += bool(opening) - bool(closing)
-        row = row + 1 if command else 0
-        deepest = max(deepest, depth, row)
-    return deepest
-
-
-def _draw_bars(math: Tag) -> None:
-    """Let CSS draw the bars, and write hats, so that browsers do not lose them."""
-    for bar in math.find_all("mo", string="\N{COMBINING LOW LINE}"):
-        place = "over" if bar.parent.name == "mover" else "under"
-        bar.parent.attrs, bar.parent.name = {"class": place}, "mrow"
-        bar.decompose()
-    for hat in math.find_all("mo", string="\N{COMBINING CIRCUMFLEX ACCENT}"):
-        hat.string = "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"  # the other is lost over one letter
-    for row in math.select("mtr + mtr:last-child"):
-        cells = row.find_all("mtd", recursive=False)
-        if not row.get_text() and "border-top" in str(cells[0].get("style")):
-            for cell in row.find_previous_sibling("mtr").find_all("mtd", recursive=False):
-                cell["style"] = cell.get("style", "") + "border-bottom: 0.05em solid currentcolor;"
-            row.decompose()
-
-
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
-    """The formula, cut at wide spaces: browsers break no formula, but several may wrap."""
+    """The formula in parts that may stand in lines of their own: browsers break no formula.
+
+    It is cut at wide spaces or, if it is long without them, before signs outside of parentheses.
+    """
     parts = [page.new_tag("math", attrs=math.attrs)]
+    rooms = math.find_all("mspace", width="2em", recursive=False)
+    is_long = not rooms and len(math.get_text()) > LONG
+    depth = 0
     for child in list(math.children):
-        if child.name == "mspace" and child.get("width") == "2em":
+        sign = child.get_text() if child.name == "mo" else ""
+        depth += (sign in OPENING) - (sign in CLOSING)
+        if is_long and depth == 0 and sign in BREAKING:
+            child["form"] = "infix"  # it keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
-        else:
+        if child not in rooms or parts[-1].contents:
             parts[-1].append(child)
+        if child in rooms:
+            parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]
 
 

@@ -1,123 +1,74 @@
-"""Markdown as HTML, with its formulas marked for `formulas.set_formulas`."""
+"""Markdown as HTML, in which formulas are still as they were written: `sanitise` marks them."""
 
 import re
-from urllib.parse import unquote
+from html import escape
 
-from mistune import InlineState
-from mistune.plugins import import_plugin
-from nbconvert.filters.markdown_mistune import (
-    IPythonRenderer,
-    MarkdownWithMath,
-    MathBlockParser,
-    MathInlineParser,
-)
+from mistune import create_markdown
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 # Stands for a dollar that is none of a formula's, until all formulas are found.
 DOLLAR = "\ufdd0"
+# Stands, with its number, for a formula that Markdown must not change.
+KEPT = "\ufdd2{}\ufdd2"
 
-WORDS = r"\\(?:text\w*|mbox|hbox)\s*\{(?:[^{}]|\{[^{}]*\})*\}"  # may hold formulas of their own
-DISPLAY = r"\$\$(?P<math_block_tex>(?:\\[\s\S]|[^\\$]|\$(?!\$))+)\$\$"
-INLINE = rf"\$(?!\$)(?P<math_inline_tex>(?:{WORDS}|\\[\s\S]|[^\\$])+)\$(?!\d)"
-REFERENCE = r"(?P<crossed>\\(?:eq)?ref\{[^{}]*\})"
-ENVIRONMENT = r"\\begin\{(?P<environment>[a-z]+\*?)\}(?P<body>[\s\S]*?)\\end\{(?P=environment)\}"
-IN_HTML = re.compile(
-    rf"{DISPLAY}|{INLINE}|\\\[(?P<display>[\s\S]+?)\\\]|\\\((?P<inline>[\s\S]+?)\\\)"
-    rf"|{REFERENCE}|(?P<whole>{ENVIRONMENT})"
+# A formula, by the name of its kind. Between single dollars stands no price: a formula there has
+# no blanks at its ends, or a sign; and no empty line. Text in one may hold formulas of its own.
+FORMULA = r"""
+    \$\$ (?P<double> (?: \\[\s\S] | [^\\$] | \$(?!\$) )+ ) \$\$
+  | \$(?!\$) (?P<single>
+        (?= \S (?: [^$]*[^\s\\$] )? \$ | [^$]* (?: \\[A-Za-z] | [\^_=<>+] ) | \s*[A-Za-z]\s*\$ )
+        (?: \\(?:text\w*|mbox|hbox)\s*\{ (?: [^{}] | \{[^{}]*\} )* \}
+          | \\[\s\S] | (?!\n\s*\n)[^\\$] )+ ) \$(?!\d)
+  | SLASH\[ (?P<brackets> [\s\S]+? ) SLASH\]
+  | SLASH\( (?P<parentheses> [\s\S]+? ) SLASH\)
+  | (?P<reference> \\(?:eq)?ref\{[^{}]*\} )
+  | (?P<environment> \\begin\{ (?P<name> [a-z]+\*? ) \} [\s\S]*? \\end\{ (?P=name) \} )
+"""
+IN_HTML = re.compile(FORMULA.replace("SLASH", r"\\"), re.VERBOSE)
+# Markdown's own backslash comes before another one; code and what is escaped hold no formula.
+IN_MARKDOWN = re.compile(
+    r"(?P<fence> ^[ ]{0,3}(`{3,}|~{3,}) [\s\S]*? (?: ^[ ]{0,3}\2 | \Z ) )"
+    r"| (?P<ticks> `+ ) (?: (?!\n\s*\n)[^`] | (?!(?P=ticks)(?!`))`+ )+ (?P=ticks)(?!`) | "
+    + FORMULA.replace("SLASH", r"\\\\")
+    + r"| (?P<escaped> \\[\s\S] )",
+    re.VERBOSE | re.MULTILINE,
 )
+DISPLAYED = ("double", "brackets", "environment")
+UNCHANGED = ("fence", "ticks", "escaped")
 
 
-def is_formula(body: str) -> bool:
-    """Whether what stands between two single dollars is one, and not prices and words."""
-    has_signs = re.search(r"\\[A-Za-z]|[\^_=<>+]|^\s*\w\s*$", body)
-    return "\n\n" not in body and (body == body.strip() or bool(has_signs))
+class _Renderer(IPythonRenderer):
+    def text(self, text: str) -> str:
+        return super().text(text).replace("$", DOLLAR)
+
+    def _embed_image_or_attachment(self, src: str) -> str:
+        return src  # `sanitise` embeds all pictures
 
 
 def find_formulas(text: str) -> list[tuple[str, str]]:
     """Cut text into ("", words), ("formula", LaTeX) and ("formula display", LaTeX)."""
-    parts, end, start = [], 0, 0
-    while found := IN_HTML.search(text, start):
-        inline = found["math_inline_tex"]
-        if inline is not None and not is_formula(inline):
-            start = found.start() + 1
-            continue
-        latex = found["math_block_tex"] or found["display"] or found["whole"]
-        parts.append(("", text[end : found.start()]))
-        if latex:
-            parts.append(("formula display", latex))
-        else:
-            parts.append(("formula", inline or found["inline"] or found["crossed"]))
-        start = end = found.end()
+    parts, end = [], 0
+    for found in IN_HTML.finditer(text):
+        kind = "formula display" if found.lastgroup in DISPLAYED else "formula"
+        parts += [("", text[end : found.start()]), (kind, found[found.lastgroup])]
+        end = found.end()
     return [*parts, ("", text[end:])]
 
 
-class InlineParser(MathInlineParser):
-    """Finds formulas as a reader does: no price is one, and text in one may hold another."""
+def render(source: str) -> str:
+    """Markdown as HTML that is not yet safe."""
+    kept: list[str] = []
 
-    SPECIFICATION = MathInlineParser.SPECIFICATION | {
-        "block_math_tex": DISPLAY,
-        "inline_math_tex": INLINE,
-        "reference": REFERENCE,
-    }
-    DEFAULT_RULES = ("reference", *MathInlineParser.DEFAULT_RULES)
+    def keep(found: re.Match) -> str:
+        if found.lastgroup in UNCHANGED:
+            return found[0]
+        formula = found[0]
+        if found.lastgroup in ("brackets", "parentheses"):
+            formula = formula[1:-3] + formula[-2:]
+        kept.append(escape(formula, quote=False))
+        return KEPT.format(len(kept) - 1)
 
-    def parse_inline_math_tex(self, m: re.Match, state: InlineState) -> int | None:
-        return super().parse_inline_math_tex(m, state) if is_formula(m["math_inline_tex"]) else None
-
-    def parse_reference(self, m: re.Match, state: InlineState) -> int:
-        state.append_token({"type": "inline_math", "raw": m["crossed"]})
-        return m.end()
-
-
-class Renderer(IPythonRenderer):
-    """Marks formulas in the HTML that comes from Markdown, and embeds pictures."""
-
-    def text(self, text: str) -> str:
-        return super().text(text).replace("$", DOLLAR)
-
-    def inline_math(self, body: str) -> str:
-        return f'<span class="formula">{self.escape_html(body)}</span>'
-
-    def block_math(self, body: str) -> str:
-        return f'<span class="formula display">{self.escape_html(body)}</span>'
-
-    def latex_environment(self, name: str, body: str) -> str:
-        return self.block_math(rf"\begin{{{name}}}{body}\end{{{name}}}")
-
-    def inline_html(self, html: str) -> str:
-        # nbconvert would look for pictures in each tag alone, and close it at once.
-        return super().inline_html(html) if html.startswith("<img") else html
-
-    def _embed_image_or_attachment(self, src: str) -> str:
-        return self._src_to_base64(src) or src
-
-    def _src_to_base64(self, src: str) -> str | None:
-        """Embed attachments in HTML too; nbconvert does so in Markdown's own pictures alone."""
-        if src.startswith("attachment:"):
-            attached = self.attachments.get(unquote(src.removeprefix("attachment:")), {})
-            return next((f"data:{kind};base64,{data}" for kind, data in attached.items()), None)
-        try:
-            return super()._src_to_base64(src)
-        except (OSError, ValueError):  # a folder, or no name for a file
-            return None
-
-
-def render(source: str, attachments: dict[str, dict[str, str]], folder: str) -> str:
-    """Markdown as HTML that is not yet safe, with the pictures in it embedded.
-
-    Args:
-        source: the Markdown.
-        attachments: of its cell.
-        folder: where the pictures lie that it names.
-    """
-    renderer = Renderer(
-        escape=False,
-        attachments=attachments,
-        embed_images=True,
-        path=folder,
-        exclude_anchor_links=True,
-    )
     plugins = [*MarkdownWithMath.DEFAULT_PLUGINS, "footnotes"]
-    markdown = MarkdownWithMath(
-        renderer, MathBlockParser(), InlineParser(), [import_plugin(name) for name in plugins]
-    )
-    return markdown.render(source)
+    renderer = _Renderer(escape=False, exclude_anchor_links=True)
+    html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(keep, source))
+    return re.sub(KEPT.format(r"(\d+)"), lambda number: kept[int(number[1])], html)

@@ -5,11 +5,10 @@ from html import escape
 from typing import Any
 
 from tools.report.formulas import can_be_set
-from tools.report.markdown import find_formulas, render
-from tools.report.sanitise import drawing, is_whole, left_out, sanitise, shows_anything
+from tools.report.markdown import render
+from tools.report.sanitise import drawing, left_out, sanitise, shows_anything
 
 from nbconvert.filters import ansi2html
-from nbconvert.preprocessors import Preprocessor
 from nbformat import NotebookNode
 
 # The kinds of output that the page can show, the best first.
@@ -20,31 +19,17 @@ WIDE = 500  # pixels: a figure that a phone is too narrow for
 # What a terminal does not show: titles, links and the like; and what ends all that was before.
 TITLES = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 CLEARED = re.compile(r"\x1b\[[23]J|\x1bc")
-SIGNS = re.compile(r"\x1b\[[0-9;?]*[@-~]|.", re.DOTALL)
 
 
-class ToHTML(Preprocessor):
-    """Give each cell its `html`, and leave out what its tags remove; comes after numbering."""
-
-    def preprocess(
-        self, nb: NotebookNode, resources: dict[str, Any]
-    ) -> tuple[NotebookNode, dict[str, Any]]:
-        folder = resources["metadata"].get("path", "")
-        nb.cells = [c for c in nb.cells if "remove-cell" not in c.metadata.get("tags", [])]
-        for cell in nb.cells:
-            if cell.cell_type == "markdown":
-                cell.html = sanitise(render(cell.source, cell.get("attachments", {}), folder))
-            elif cell.cell_type == "raw":
-                is_html = cell.metadata.get("raw_mimetype") == "text/html"
-                cell.html = (
-                    sanitise(cell.source) if is_html else f"<pre>{escape(cell.source)}</pre>"
-                )
-            elif "remove-output" in cell.metadata.get("tags", []):
-                cell.html = ""
-            else:
-                shown = (_html(output, folder) for output in _joined(cell.outputs))
-                cell.html = "\n".join(f'<div class="output">\n{one}\n</div>' for one in shown)
-        return nb, resources
+def cell_html(cell: NotebookNode, folder: str = "") -> str:
+    """What a cell says or shows as HTML; `folder` is where the files lie that it names."""
+    if cell.cell_type == "markdown":
+        return sanitise(render(cell.source), folder, cell.get("attachments"))
+    if cell.cell_type == "raw":
+        is_html = cell.metadata.get("raw_mimetype") == "text/html"
+        return sanitise(cell.source) if is_html else _text(cell.source)
+    shown = (_html(output, folder) for output in _joined(cell.outputs))
+    return "\n".join(f'<div class="output">\n{one}\n</div>' for one in shown)
 
 
 def _joined(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -72,29 +57,12 @@ def _text(text: str, name: str = "") -> str:
 
 
 def last_state(text: str) -> str:
-    r"""What a terminal shows in the end of text with `\r`, backspaces and cleared lines."""
-    text = CLEARED.split(TITLES.sub("", text).replace("\r\n", "\n"))[-1]
-    return "\n".join(map(_last_state_of_line, text.split("\n")))
-
-
-def _last_state_of_line(line: str) -> str:
-    if not re.search(r"[\r\b]|\x1b\[\d?K", line):
-        return line
-    shown: list[str] = []
-    at, colors = 0, ""
-    for sign in SIGNS.findall(line):
-        if sign in "\r\b":
-            at = 0 if sign == "\r" else max(at - 1, 0)
-        elif sign in ("\x1b[K", "\x1b[0K"):
-            del shown[at:]
-        elif sign == "\x1b[2K":
-            shown = [" "] * at
-        elif sign[0] == "\x1b":
-            colors += sign
-        else:
-            shown[at : at + 1] = [colors + sign]
-            at, colors = at + 1, ""
-    return "".join(shown) + colors
+    r"""What a terminal shows in the end of text with backspaces, `\r` and cleared screens."""
+    text = CLEARED.split(TITLES.sub("", text))[-1]
+    before = ""
+    while before != text:
+        before, text = text, re.sub("[^\n\b]\b", "", text)
+    return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
 
 
 def _best(data: dict[str, Any], metadata: dict[str, Any], folder: str) -> str:
@@ -102,43 +70,38 @@ def _best(data: dict[str, Any], metadata: dict[str, Any], folder: str) -> str:
     missing: list[str] = []
     has_picture = any(kind in data for kind in PICTURES)
     if "text/html" in data:
-        html = data["text/html"] = sanitise(data["text/html"])
-        if (has_picture and not is_whole(html)) or not shows_anything(html):
+        html = data["text/html"] = sanitise(data["text/html"], folder)
+        notes = re.findall(r'"left-out">\[left out: (.*?)\]', html)
+        if (has_picture and notes) or not shows_anything(html):
             del data["text/html"]
-            missing = re.findall(r"\[left out: (.*?)\]", html)
+            missing = notes
     if "image/svg+xml" in data:
         data["image/svg+xml"] = drawing(data["image/svg+xml"])
         if not data["image/svg+xml"]:
             missing.append(data.pop("image/svg+xml") or "drawing")
-    if has_picture and not _is_set(data.get("text/latex", "")):
+    if has_picture and not can_be_set(data.get("text/latex", "")):
         del data["text/latex"]
     kind = next((kind for kind in KINDS if kind in data), "")
     if kind in ("", "text/plain", *PICTURES):  # the others can say all that there is
         missing += [other for other in data if other not in KINDS]
-    return _shown(kind, data, metadata, folder) + (left_out(*missing) if missing else "")
-
-
-def _is_set(text: str) -> bool:
-    """Whether all formulas in a text can be set."""
-    return all(can_be_set(latex) for kind, latex in find_formulas(text) if kind)
+    return _shown(kind, data, metadata, folder) + (str(left_out(*missing)) if missing else "")
 
 
 def _shown(kind: str, data: dict[str, Any], metadata: dict[str, Any], folder: str) -> str:
     content = data.get(kind, "")
+    about = metadata.get(kind)
+    about = about if isinstance(about, dict) else {}
     if kind in PICTURES:
-        return _picture(kind, content, metadata.get(kind), data.get("text/plain", ""))
+        return _picture(kind, content, about, data.get("text/plain", ""))
     if kind in ("text/markdown", "text/latex"):
-        html = sanitise(render(content, {}, folder))
-        about = metadata.get(kind)
-        words = about.get("alt") if isinstance(about, dict) else None
-        caption = f"<table><caption>{escape(str(words))}</caption>" if words else "<table>"
-        return html.replace("<table>", caption, 1)
+        html = sanitise(render(content), folder)
+        caption = f"<caption>{escape(str(about['alt']))}</caption>" if "alt" in about else ""
+        return html.replace("<table>", f"<table>{caption}", 1)
     return _text(content) if kind == "text/plain" else content
 
 
-def _picture(kind: str, base64: str, about: object, plain: str) -> str:
+def _picture(kind: str, base64: str, about: dict[str, Any], plain: str) -> str:
     """A figure, with a box to tick where the screen is narrower: that needs no script."""
-    about = about if isinstance(about, dict) else {}
     alt = about.get("alt") or plain.strip().strip("<>")[:200] or "Picture without a description"
     sizes = {side: about[side] for side in ("width", "height") if str(about.get(side)).isdigit()}
     attributes = {"src": f"data:{kind};base64,{base64.replace(chr(10), '')}", "alt": alt} | sizes

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator
-from copy import copy
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -47,18 +46,28 @@ def _align_numbers(table: Tag) -> None:
 
 
 def number_figures(page: BeautifulSoup) -> None:
-    """Number figures and tables, with a caption where there are words for one."""
+    """Number the figures and tables, and caption them with words or the code that they are from.
+
+    A table in a text, to which no caption was given, stays without.
+    """
     for number, figure in enumerate(page.select(".output figure"), start=1):
-        alt = figure.img["alt"]
+        alt = " ".join(figure.img["alt"].split())
         words = "" if NO_WORDS.match(alt) else re.match(r".*?[.!?](?= |$)|.*", alt)[0]
-        caption = page.new_tag("figcaption", string=f"Figure {number}. {words}".strip())
-        figure.img.insert_after(caption)
-    tables = [one for one in page.main.select("table") if one.find_parent("table") is None]
-    for number, table in enumerate(tables, start=1):
-        caption = table.find("caption", recursive=False) or page.new_tag("caption")
-        words = caption.get_text(strip=True) or _lead_in(table)
-        caption.string = f"Table {number}. {words}".strip()
-        table.insert(0, caption)
+        text = f"Figure {number}. {words or _origin(figure)}"
+        figure.img.insert_after(page.new_tag("figcaption", string=text))
+    number = 0
+    for table in page.main.select("table:not(table table)"):
+        words = "" if table.caption else _lead_in(table) or _origin(table)
+        caption = table.caption or page.new_tag("caption", string=words)
+        if caption.get_text(strip=True):
+            number += 1
+            caption.insert(0, f"Table {number}. ")
+            table.insert(0, caption)
+
+
+def _origin(shown: Tag) -> str:
+    cell = shown.find_parent(class_="code", id=True)
+    return f"Shown by code {cell['id'].removeprefix('code-')}." if cell else ""
 
 
 def _lead_in(table: Tag) -> str:
@@ -81,9 +90,7 @@ def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -
     head.append(title.extract())
     facts = page.new_tag("dl")
     for name, value in _facts(page, authors, resources):
-        facts.append(page.new_tag("dt", string=name))
-        facts.append(page.new_tag("dd"))
-        facts.contents[-1].append(BeautifulSoup(value, "html.parser"))
+        facts.append(BeautifulSoup(f"<dt>{escape(name)}</dt><dd>{value}</dd>", "html.parser"))
     if facts.contents:
         head.append(facts)
 
@@ -114,48 +121,34 @@ def order_headings(page: BeautifulSoup) -> None:
 
     The contents go two levels deep; the checks stand in them on the second.
     """
+    for empty in page.main.select("h1, h2, h3, h4, h5, h6"):
+        if not empty.get_text(strip=True):
+            empty.unwrap()
     anchors: set[str] = set()
     level, contents = 1, page.new_tag("ol")
     for part in page.main.select("h1, h2, h3, h4, h5, h6, [data-check]"):
-        if part.has_attr("data-check"):
-            words = [f"Check {part['data-check']}"]
-        elif not part.get_text(strip=True):
-            part.unwrap()
-            continue
-        else:
-            words = [copy(one) for one in part.contents]
+        words = f"Check {part.get('data-check')}"
+        if part.name != "div":
+            words = part.decode_contents()
             level = min(max(int(part.name[1]), 2), level + 1)
-            _anchor(page, part, level, anchors)
+            part.name = f"h{level}"
+            _anchor(part, anchors)
         if part.name in ("h2", "h3", "div"):
-            _list(page, contents, part, words)
-    if contents.contents:
-        page.nav.append(contents)
-    else:
+            entry = f'<li class="{part.name}"><a href="#{quote(part["id"])}">{words}</a></li>'
+            contents.append(BeautifulSoup(entry, "html.parser"))
+    for inner in contents.select("a a"):
+        inner.unwrap()
+    page.nav.append(contents)
+    if not contents.contents:
         page.nav.decompose()
 
 
-def _anchor(page: BeautifulSoup, heading: Tag, level: int, anchors: set[str]) -> None:
-    heading.name = f"h{level}"
-    # The anchor that JupyterLab gives it too, so that links within the notebook work here.
+def _anchor(heading: Tag, taken: set[str]) -> None:
+    """Give a heading the anchor that JupyterLab gives it too, so that a notebook's links work."""
     anchor = heading.get_text().strip().replace(" ", "-")
-    while anchor in anchors:
+    while anchor in taken:
         anchor += "-"
-    anchors.add(anchor)
+    taken.add(anchor)
     heading["id"] = anchor
-    mark = {"class": "anchor", "href": f"#{quote(anchor)}", "aria-hidden": "true", "tabindex": "-1"}
-    heading.append(page.new_tag("a", attrs=mark))
-
-
-def _list(page: BeautifulSoup, contents: Tag, part: Tag, words: list) -> None:
-    entry = page.new_tag("li")
-    link = page.new_tag("a", attrs={"href": f"#{quote(part['id'])}"})
-    link.extend(words)
-    for inner in link.find_all("a"):
-        inner.unwrap()
-    entry.append(link)
-    if part.name != "h2" and contents.contents:
-        section = contents.contents[-1]
-        if section.ol is None:
-            section.append(page.new_tag("ol"))
-        contents = section.ol
-    contents.append(entry)
+    mark = f'<a class="anchor" href="#{quote(anchor)}" aria-hidden="true" tabindex="-1"></a>'
+    heading.append(BeautifulSoup(mark, "html.parser"))

@@ -39,7 +39,9 @@ def write_report(
     allow_errors: bool = False,
     head: str = "",
 ) -> str | None:
-    """Write the report and return the line with the final accuracy, None if there is none.
+    """Write the report and return the line with the final accuracy.
+
+    None if no cell has that tag, or if errors are allowed.
 
     The page is written beside `target` and then moved into place, so an existing report
     stays whole whatever happens.
@@ -57,22 +59,17 @@ def write_report(
     Raises:
         ReportError: if the notebook cannot become a report, or the file cannot be written.
     """
+    # The name stands in for a title; the path is where embedded pictures lie.
+    names = {"name": source.stem, "path": str(source.parent)}
+    exporter = ReportExporter(exclude_input=hide_code, allow_errors=allow_errors, head=head)
     try:
         notebook = read_notebook(source)
-    except ReadError as error:
-        raise ReportError(f"{source}: {error}") from error
-    exporter = ReportExporter(exclude_input=hide_code, allow_errors=allow_errors, head=head)
-    # The name stands in for a title; the path is where embedded pictures lie.
-    saved = datetime.fromtimestamp(source.stat().st_mtime, tz=UTC)
-    names = {"name": source.stem, "path": str(source.parent)}
-    names["modified_date"] = f"{saved:%B} {saved.day}, {saved.year}"  # as nbconvert writes it
-    try:
+        saved = datetime.fromtimestamp(source.stat().st_mtime, tz=UTC)
+        names["modified_date"] = f"{saved:%B} {saved.day}, {saved.year}"  # as nbconvert writes it
         page, _ = exporter.from_notebook_node(notebook, resources={"metadata": names})
-        accuracy = final_accuracy(notebook)
-    except ReportError as error:
-        if not allow_errors:
-            raise ReportError(f"{source}: {error}") from None
-        accuracy = None
+        accuracy = None if allow_errors else final_accuracy(notebook)
+    except (ReadError, ReportError) as error:
+        raise ReportError(f"{source}: {error}") from None
     except Exception as error:  # a notebook may hold anything, and nbconvert expects less
         reason = f"{type(error).__name__}: {error}".strip(": ")
         raise ReportError(f"{source} cannot become a report ({reason}).") from error
@@ -88,8 +85,7 @@ def write_report(
 def main() -> None:
     """The command of `tools.report`, in this process."""
     parser = argparse.ArgumentParser(
-        prog="python -m tools.report",
-        description="Turn an executed notebook into a report.",
+        prog="python -m tools.report", description="Turn an executed notebook into a report."
     )
     parser.add_argument("notebook", type=Path, help="an executed notebook")
     parser.add_argument(
@@ -104,20 +100,14 @@ def main() -> None:
         action="store_true",
         help="also report a notebook with failed or unexecuted cells, and list them",
     )
-    arguments = parser.parse_args()
-    target = arguments.output or arguments.notebook.with_suffix(".html")
+    options = vars(parser.parse_args())
+    source, output = options.pop("notebook"), options.pop("output")
+    target = output or source.with_suffix(".html")
     try:
-        accuracy = write_report(
-            arguments.notebook,
-            target,
-            hide_code=arguments.hide_code,
-            allow_errors=arguments.allow_errors,
-        )
+        accuracy = write_report(source, target, **options)
     except ReportError as error:
         sys.exit(f"error: {error}")
-    print(f"wrote {target}")
-    if accuracy:
-        print(accuracy)
+    print("\n".join(filter(None, [f"wrote {target}", accuracy])))
 
 
 if __name__ == "__main__":

@@ -3,22 +3,22 @@ const READABLE = 0.7
 document.fonts.ready.then(() => {
   for (const box of document.querySelectorAll(".table, .formula, .output > pre")) {
     const room = box.parentElement.clientWidth
-    const table = box.querySelector(":scope > table")
-    const simple = table && !table.querySelector("[colspan], [rowspan], table")
-    const boxes = simple && box.scrollWidth * READABLE > room ? split(box, table, room) : [box]
-    boxes.forEach((one) => fit(one, room))
+    const table = box.querySelector(":scope > table:not(:has([colspan], [rowspan], table))")
+    if (table && table.rows[0].cells.length > 1 && box.scrollWidth * READABLE > room)
+      split(box, table, room).forEach((part) => fit(part, room))
+    else fit(box, room)
   }
 })
 
 // As many columns in each part as stay readable, the first column in all of them.
 function split(box, table, room) {
-  const widths = [...table.rows[0].cells].map((cell) => cell.offsetWidth)
+  const [first, ...widths] = [...table.rows[0].cells].map((cell) => cell.offsetWidth)
   const parts = []
   let free = 0
-  widths.slice(1).forEach((width, i) => {
+  widths.forEach((width, i) => {
     if (!parts.length || width > free) {
       parts.push([0])
-      free = room / READABLE - widths[0]
+      free = room / READABLE - first
     }
     parts.at(-1).push(i + 1)
     free -= width
@@ -27,39 +27,22 @@ function split(box, table, room) {
     const copy = box.cloneNode(true)
     for (const row of copy.querySelectorAll("tr"))
       [...row.cells].forEach((cell, i) => columns.includes(i) || cell.remove())
-    copy.querySelector("caption")?.append(` (columns ${columns[1] + 1} to ${columns.at(-1) + 1})`)
+    const note = ` (columns ${columns[1] + 1} to ${columns.at(-1) + 1})`
+    const caption = copy.querySelector("caption") ?? copy.firstChild.createCaption()
+    caption.append(note)
     return copy
   })
-  if (!boxes.length) return [box]
   box.replaceWith(...boxes)
   return boxes
 }
 
-// A long formula goes on in the next line, before a sign of its first level.
-function breakLines(box) {
-  for (const math of box.querySelectorAll(":scope > math")) {
-    const parts = [math.cloneNode(false)]
-    for (const child of [...math.childNodes]) {
-      if (child.localName === "mo" && /^[=+<>\u2212\u2264\u2265]$/.test(child.textContent))
-        parts.push(math.cloneNode(false))
-      parts.at(-1).append(child)
-    }
-    math.replaceWith(...parts.filter((part) => part.hasChildNodes()))
-  }
-  box.style.flexWrap = "wrap"
-  box.style.columnGap = "0.25em"
-}
-
 function fit(box, room) {
-  if (box.matches(".formula") && room < READABLE * box.scrollWidth) breakLines(box)
   const scale = room / box.scrollWidth
   if (scale >= 1) return
-  box.style.zoom = Math.max(scale * 0.99, 0.3)
+  box.style.zoom = scale * 0.99
   if (scale < 0.5) {
     box.style.overflowWrap = "anywhere"
-    const note = document.createElement("span")
-    note.className = "left-out"
-    note.textContent = "[drawn smaller to fit the paper; the HTML report has it in full size]"
-    box.after(note)
+    const note = '<span class="left-out">[drawn smaller to fit the paper; the HTML report has it in full size]</span>'
+    box.insertAdjacentHTML("afterend", note)
   }
 }
