@@ -58,6 +58,11 @@ class DescribedFigure(Figure):
         return png, metadata | {"alt": self.alt}
 
 
+def percent(share: float, digits: int = 2) -> str:
+    """A fraction as `88.02 %`, the one way in which notebooks and figures write it."""
+    return f"{100 * float(share):.{digits}f} %"
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     """Make a table with a heading for every value of a row; columns of numbers stand right."""
     texts = [
@@ -161,12 +166,16 @@ def plot_history(history: History) -> DescribedFigure:
     curves["test, EMA"] = history.average_accuracy
     finding = "Two empty line charts, for the training loss and for the accuracies."
     if done:
-        ends = [f"{name} from {run[0]:.1%} to {run[-1]:.1%}" for name, run in curves.items()]
+        ends = [
+            f"{name} from {percent(run[0], 1)} to {percent(run[-1], 1)}"
+            for name, run in curves.items()
+        ]
         losses = history.train_loss
         finding = (
             f"The mean training loss goes from {losses[0]:.3f} to {losses[-1]:.3f} nats per image, "
             f"the accuracy: {'; '.join(ends)} (EMA, the moving average of the weights); "
-            f"on the test images highest after epoch {test.index(max(test)) + 1}, {max(test):.1%}."
+            f"on the test images highest after epoch {test.index(max(test)) + 1}, "
+            f"{percent(max(test), 1)}."
         )
     title = f"After {done} of {total} epochs"
     figure = DescribedFigure(5.2, title, history.train_data.source, finding)
@@ -178,7 +187,7 @@ def plot_history(history: History) -> DescribedFigure:
     # The first steps fall from ln 10; what matters happens well below it.
     loss.set(title="Training loss", xlabel="epochs", ylabel="loss (nats per image)", ylim=(0, 1.2))
     for (name, values), (color, style) in zip(curves.items(), LOOKS, strict=True):
-        label = f"{name} {values[-1]:.1%}" if done else name
+        label = f"{name} {percent(values[-1], 1)}" if done else name
         accuracy.plot(epochs, values, style, color=color, label=label)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
     accuracy.autoscale(enable=done > 0, axis="y")
@@ -219,8 +228,8 @@ class LiveHistory(History):
         super().add_epoch(test_accuracy, average_accuracy)
         self._lines.append(
             f"epoch {len(self)}: loss {self.train_loss[-1]:.3f}, accuracy "
-            f"{self.train_accuracy[-1]:.2%} training, {test_accuracy:.2%} test, "
-            f"{average_accuracy:.2%} test with EMA, {self.seconds[-1]:.1f} s"
+            f"{percent(self.train_accuracy[-1])} training, {percent(test_accuracy)} test, "
+            f"{percent(average_accuracy)} test with EMA, {self.seconds[-1]:.1f} s"
         )
         if self._in_notebook:
             self._show()
@@ -239,8 +248,8 @@ def plot_confusion(confusion: Tensor, names: Sequence[str], source: str) -> Desc
     label, answer = divmod(errors.argmax().item(), len(names))
     finding = (
         f"A table of {len(names)} labels and as many answers. On the diagonal, and so right, are "
-        f"{confusion.trace() / confusion.sum():.1%} of the images. The most frequent mistake "
-        f"takes {names[label]} for {names[answer]}: {errors[label, answer]} images."
+        f"{percent(confusion.trace() / confusion.sum(), 1)} of the images. The most frequent "
+        f"mistake takes {names[label]} for {names[answer]}: {errors[label, answer]} images."
     )
     figure = DescribedFigure(4.7, "Confusion matrix: number of test images", source, finding)
     axes = figure.subplots()

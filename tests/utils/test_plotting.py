@@ -88,9 +88,10 @@ def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
         "Pictures in rows of 5, 1 in all: bag?, label: shirt.",
         "cut into 4 patches of 14 x 14 pixels, 2 in a row; put back together, the image equals",
         "empty line charts",
-        "test from 70.0% to 72.0%; training from 70.0% to 72.0%; test, EMA from 70.0% to 72.0% "
-        "(EMA, the moving average of the weights); on the test images highest after epoch 3, 72.0%",
-        "right, are 79.8% of the images. The most frequent mistake takes class 6 for class 0: 40",
+        "test from 70.0 % to 72.0 %; training from 70.0 % to 72.0 %; test, EMA from 70.0 % to "
+        "72.0 % (EMA, the moving average of the weights); on the test images highest after epoch 3, "
+        "72.0 %",
+        "right, are 79.8 % of the images. The most frequent mistake takes class 6 for class 0: 40",
         "images, then (b, 28, 28) \N{RIGHTWARDS ARROW} (b, 16, 49); stem: 3,200, then (b, 16, 64)",
     ]
     for figure, finding in zip(every_figure, found, strict=True):
@@ -124,7 +125,7 @@ def test_the_legends_stand_beside_the_charts_and_give_the_last_values():
         assert not axes.get_window_extent().overlaps(box)
         assert all(figure.bbox.contains(*corner) for corner in box.corners())
     words = [text.get_text() for text in figure.axes[1].get_legend().texts]
-    assert words == ["test 74.0%", "training 74.0%", "test, EMA 74.0%"]
+    assert words == ["test 74.0 %", "training 74.0 %", "test, EMA 74.0 %"]
 
 
 def boxes_of(figure):
@@ -269,7 +270,7 @@ def test_without_a_notebook_the_live_history_prints_one_line_an_epoch(capsys):
             live.add_epoch(0.7, 0.71)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    line = "epoch 2: loss 0.500, accuracy 0.00% training, 70.00% test, 71.00% test with EMA, "
+    line = "epoch 2: loss 0.500, accuracy 0.00 % training, 70.00 % test, 71.00 % test with EMA, "
     assert lines[1].startswith(line)
 
 
