@@ -89,8 +89,8 @@ def test_every_figure_says_in_words_what_it_shows_and_found(every_figure):
         "cut into 4 patches of 14 x 14 pixels, 2 in a row; put back together, the image equals",
         "empty line charts",
         "test from 70.0 % to 72.0 %; training from 70.0 % to 72.0 %; test, EMA from 70.0 % to "
-        "72.0 % (EMA, the moving average of the weights); on the test images highest after epoch 3, "
-        "72.0 %",
+        "72.0 % (EMA, the moving average of the weights); on the test images highest after epoch "
+        "3, 72.0 %",
         "right, are 79.8 % of the images. The most frequent mistake takes class 6 for class 0: 40",
         "images, then (b, 28, 28) \N{RIGHTWARDS ARROW} (b, 16, 49); stem: 3,200, then (b, 16, 64)",
     ]

@@ -13,16 +13,17 @@ KEPT = "\ufdd2{}\ufdd2"
 
 # A formula, by the name of its kind. Between single dollars stands no price: a formula there has
 # no blanks at its ends, or a sign; and no empty line. Text in one may hold formulas of its own.
+# The limits keep the search short where something is opened often and never closed.
 FORMULA = r"""
     \$\$ (?P<double> (?: \\[\s\S] | [^\\$] | \$(?!\$) )+ ) \$\$
   | \$(?!\$) (?P<single>
         (?= \S (?: [^$]*[^\s\\$] )? \$ | [^$]* (?: \\[A-Za-z] | [\^_=<>+] ) | \s*[A-Za-z]\s*\$ )
         (?: \\(?:text\w*|mbox|hbox)\s*\{ (?: [^{}] | \{[^{}]*\} )* \}
           | \\[\s\S] | (?!\n\s*\n)[^\\$] )+ ) \$(?!\d)
-  | SLASH\[ (?P<brackets> [\s\S]+? ) SLASH\]
-  | SLASH\( (?P<parentheses> [\s\S]+? ) SLASH\)
+  | SLASH\[ (?P<brackets> [\s\S]{1,9999}? ) SLASH\]
+  | SLASH\( (?P<parentheses> [\s\S]{1,9999}? ) SLASH\)
   | (?P<reference> \\(?:eq)?ref\{[^{}]*\} )
-  | (?P<environment> \\begin\{ (?P<name> [a-z]+\*? ) \} [\s\S]*? \\end\{ (?P=name) \} )
+  | (?P<environment> \\begin\{ (?P<name> [a-z]+\*? ) \} [\s\S]{0,9999}? \\end\{ (?P=name) \} )
 """
 IN_HTML = re.compile(FORMULA.replace("SLASH", r"\\"), re.VERBOSE)
 # Markdown's own backslash comes before another one; code and what is escaped hold no formula.
