@@ -26,7 +26,7 @@ WRONG_LOOPS = {
     "average left behind": ("average.update_parameters(model)", "pass", "0 calls"),
     "gradients cleared too late": (
         "loss.backward()",
-        "loss.backward()\n                optimizer.zero_grad()",
+        "loss.backward()\n                model.zero_grad()",
         "are the moves in their order",
     ),
     "epochs not noted": ("history.add_epoch(", "print(", "0 of 5 epochs"),

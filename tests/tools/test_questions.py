@@ -201,7 +201,7 @@ def test_a_slip_costs_its_own_questions_and_its_hint_leads_to_the_line(tmp_path,
     assert re.search(hint, found), found
 
 
-CLEAR = "                optimizer.zero_grad()\n"
+CLEAR = "                model.zero_grad()\n"
 UNTRAINED = {
     "gradients not cleared": ([(CLEAR, "")], "Gradients add up"),
     "gradients cleared before the step": (
