@@ -210,7 +210,7 @@ def _watch(process: subprocess.Popen, folder: Path, limits: Limits) -> str:
         if disk > 2 * inside.MAX_FILES:
             return f"wrote more than {inside.MAX_FILES / 2**30:g} GiB"
         # Looking at very many files or processes takes time: keep that to a tenth.
-        pause = max(0.5, 10 * (time.monotonic() - start))
+        pause = min(5, max(0.5, 10 * (time.monotonic() - start)))
 
 
 def read_result(folder: Path, name: str) -> bytes:

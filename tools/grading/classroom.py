@@ -54,8 +54,8 @@ import torch
 from nbformat import NotebookNode
 
 MEMORY = 4 * 2**30  # bytes of a judging process
-JUDGE = 20  # seconds of CPU time to judge one answer
-MAX_CPU = 150  # seconds of CPU time to judge all of them
+JUDGE = 90  # seconds of CPU time to judge one answer
+MAX_CPU = 300  # seconds of CPU time to judge all of them
 REPORT = 30  # seconds of CPU time to write a report
 VARIABLE = "GRADED_ASSIGNMENT"  # names the file with the questions for what is preloaded
 
