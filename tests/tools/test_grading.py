@@ -14,7 +14,7 @@ import xml.etree.ElementTree as ET
 from tools.grading.box import find_level
 from tools.grading.classroom import available_cores
 from tools.grading.command import main
-from tools.grading.results import ADVICE
+from tools.grading.results import ADVICE, file_for
 from tools.grading.rubric import load_rubric
 from tools.notebook import NOTEBOOK
 
@@ -138,10 +138,9 @@ def test_every_notebook_has_a_report_and_feedback(graded):
     table = rows(out)
     for name, (content, expected, _) in SMALL.items():
         reason = table["'" + name if name.startswith("=") else name]["reason"]
-        feedback = out / "feedback" / f"{name}.txt"
-        if "no feedback" not in reason:
-            assert f"{sum(expected)} of 3 points" in feedback.read_text(encoding="utf-8")
-        report = out / "reports" / f"{name}.html"
+        feedback = file_for(out / "feedback", f"{name}.ipynb", ".txt")
+        assert f"{sum(expected)} of 3 points" in feedback.read_text(encoding="utf-8")
+        report = file_for(out / "reports", f"{name}.ipynb", ".html")
         is_notebook = not isinstance(content, str) or "nbformat_minor" in content
         assert report.is_file() == (is_notebook and "no report" not in reason), (name, reason)
     page = (out / "reports" / "unfinished.html").read_text(encoding="utf-8")
