@@ -477,6 +477,7 @@ class PatchMLP(Leftover):
             ),
             "moved between devices, gradients switched off": """
 average = average.to(torch.device("cpu")).requires_grad_(False)""",
+            "compiled": 'model = torch.compile(model, backend="eager")',
         },
         accuracy={
             "accuracy of the last weights, though there is an average": but(

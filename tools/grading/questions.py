@@ -643,9 +643,8 @@ def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
 
     def unwrapped(network: object) -> object:
         """The network without what averages, spreads or compiles it."""
-        while inner := getattr(network, "module", getattr(network, "_orig_mod", None)):
-            network = inner
-        return network
+        inner = getattr(network, "module", getattr(network, "_orig_mod", None))
+        return network if inner is None else unwrapped(inner)
 
     for name in ("average", "model"):
         network = unwrapped(names.get(name))
