@@ -17,6 +17,8 @@ import pytest
 import torch
 from made_up import changed
 
+pytestmark = pytest.mark.slow
+
 RUBRIC = Rubric(NOTEBOOK, QUESTIONS)
 LOOP, FORWARD = "optimizer.step()\n", "O2 = self.mlp2(O1.transpose(1, 2))"
 

@@ -60,12 +60,16 @@ def ask_loaders(names: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
     answer = {name: lambda name=name: names[name] for name in ("train_counts", "test_counts")}
     weights = torch.tensor(weights)
     for loader in ("train_data", "test_data"):
-        batches = [(images.detach().cpu(), labels.cpu()) for images, labels in names[loader]]
-        pixels = torch.cat([images.flatten(1) for images, _ in batches]).double()
-        answer[f"{loader}: sizes"] = [len(labels) for _, labels in batches]
-        answer[f"{loader}: labels"] = torch.cat([labels for _, labels in batches])
-        answer[f"{loader}: range"] = [pixels.min(), pixels.max()]
-        answer[f"{loader}: marks"] = pixels @ weights
+        shown, marks, ends = [], [], []
+        for images, labels in names[loader]:
+            pixels = images.detach().cpu().flatten(1).double()
+            shown.append(labels.cpu())
+            marks.append(pixels @ weights)
+            ends += pixels.aminmax()
+        answer[f"{loader}: sizes"] = [len(labels) for labels in shown]
+        answer[f"{loader}: labels"] = torch.cat(shown)
+        answer[f"{loader}: range"] = [min(ends), max(ends)]
+        answer[f"{loader}: marks"] = torch.cat(marks)
     return answer
 
 
@@ -91,14 +95,15 @@ def _judge_loader(reply: Reply, loader: str, data: BatchLoader) -> None:
         raise Wrong(f"{seen}, expected {data.num_images:,}", "An epoch shows every image once.")
     if sizes.max() > BATCH:
         raise Wrong(f"`{loader}` has a batch of {sizes.max():.0f} images, more than {BATCH}")
-    images = data.normalise(data.images).double().flatten(1)
+    images = data.normalise(data.images).flatten(1)
     low, high = reply[f"{loader}: range"]
     if not np.allclose([low, high], [images.min(), images.max()], atol=0.02):
         hint = "Subtract the mean of the training pixels, divide by their standard deviation."
         if low >= 0:
             hint = "The pixels are not normalised: they are still grey levels. " + hint
         raise Wrong(f"the pixels of `{loader}` lie between {low:.2f} and {high:.2f}", hint)
-    own = [data.labels.numpy(), images @ torch.tensor(reply.inputs["weights"])]
+    weights = torch.tensor(reply.inputs["weights"])
+    own = [data.labels.numpy(), torch.cat([part.double() @ weights for part in images.split(500)])]
     order, own_order = np.lexsort([reply[f"{loader}: marks"], labels]), np.lexsort(own[::-1])
     marks = reply[f"{loader}: marks"][order] - own[1].numpy()[own_order]
     # 784 pixels whose mean and deviation may be rounded, as in 0.2860 and 0.3530.
