@@ -23,6 +23,7 @@ try:
     from tools.grading.rubric import Arrays, Grade, Rubric, judge, replies_of, write_task
     from tools.reader import read_notebook
     from tools.report.exporter import ReportError
+    from utils.data import named_folder
 
     import numpy as np
     from nbformat import NotebookNode
@@ -117,8 +118,8 @@ def grade_notebook(
         command = [sys.executable, "-P", inside.__file__, str(folder)]
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {"PYTHONPATH": paths, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
-        if data := os.environ.get("FASHION_MNIST_ROOT"):  # a relative one counts from here
-            own["FASHION_MNIST_ROOT"] = str((ROOT / Path(data).expanduser()).resolve())
+        if data := named_folder():  # the notebook runs in another folder
+            own["FASHION_MNIST_ROOT"] = str(data)
         ran = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
         if not (result / inside.ANSWERS).is_file():
             said = (ran.stderr.strip() or ran.stdout.strip()).rpartition("\n")[2]

@@ -147,9 +147,7 @@ def find_files() -> dict[str, Path] | None:
     if word not in ConfigParser.BOOLEAN_STATES:  # 1 and 0, yes and no, ...
         raise ValueError(f"FASHION_MNIST_REQUIRED must be 1 or 0, yes or no, not {word!r}.")
     wrong = ""
-    if named := os.environ.get("FASHION_MNIST_ROOT"):
-        # os.path's leaves the name of an unknown user as it is, where Path's raises.
-        folder = REPOSITORY / os.path.expanduser(named)
+    if folder := named_folder():
         if files := _locate(folder):
             return files
         wrong = f"FASHION_MNIST_ROOT names {folder}, but no Fashion-MNIST is there. "
@@ -169,6 +167,13 @@ def find_files() -> dict[str, Path] | None:
     if wrong:
         warnings.warn(f"{wrong}Using {next(iter(files.values())).parent}.", stacklevel=3)
     return files
+
+
+def named_folder() -> Path | None:
+    """The folder that FASHION_MNIST_ROOT names, if any; a relative one counts from here."""
+    named = os.environ.get("FASHION_MNIST_ROOT")
+    # os.path's leaves the name of an unknown user as it is, where Path's raises.
+    return REPOSITORY / os.path.expanduser(named) if named else None
 
 
 def _locate(folder: Path) -> dict[str, Path] | None:

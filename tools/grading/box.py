@@ -20,6 +20,7 @@ from functools import cache
 from pathlib import Path
 
 from tools.grading import inside
+from utils.data import named_folder
 
 import psutil
 
@@ -138,15 +139,15 @@ def _needed() -> list[Path]:
     paths += [Path(site.getusersitepackages())] if site.ENABLE_USER_SITE else []
     paths += [Path(p) for p in os.environ.get("LD_LIBRARY_PATH", "").split(":") if p]
     paths += [REPOSITORY / name for name in ("utils", "data")]
-    if folder := os.environ.get("FASHION_MNIST_ROOT"):
-        paths.append(data_folder(folder))
+    if folder := _data_folder():
+        paths.append(folder)
     return [path for path in dict.fromkeys([*paths, *map(Path.resolve, paths)]) if path.exists()]
 
 
-def data_folder(named: str) -> Path:
+def _data_folder() -> Path | None:
     """What FASHION_MNIST_ROOT names, without links: behind the walls they may lead nowhere."""
-    folder = Path(os.path.expanduser(named))
-    return Path(os.path.realpath(REPOSITORY / folder))  # a relative one counts from there
+    folder = named_folder()
+    return Path(os.path.realpath(folder)) if folder else None
 
 
 def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
@@ -177,10 +178,10 @@ def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
 
 def _environment(folder: Path, threads: int) -> dict[str, str]:
     """The grader's environment, with a home of the submission's own."""
-    data = os.environ.get("FASHION_MNIST_ROOT")
+    data = _data_folder()
     return {
         **os.environ,
-        **({"FASHION_MNIST_ROOT": str(data_folder(data))} if data else {}),
+        **({"FASHION_MNIST_ROOT": str(data)} if data else {}),
         "HOME": str(folder),
         "TMPDIR": str(folder),
         "IPYTHONDIR": str(folder / ".ipython"),
