@@ -4,7 +4,6 @@ import base64
 import io
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from unicodedata import normalize
 
@@ -24,7 +23,6 @@ SLANTED += map(chr, range(0x1D6E2, 0x1D71C))  # Greek
 MAX_GROUPS, MAX_LENGTH = 600, 20_000
 # Characters: what a phone may be too narrow for, within a line and by itself.
 WIDE, LONG = 20, 40
-OPENING, CLOSING = ("(", "["), (")", "]")
 BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
 
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
@@ -46,9 +44,16 @@ MACROS = dict.fromkeys(SIZES, "") | {
     "substack": r"\begin{subarray}{c}#1\end{subarray}",
 }
 NUMBERED = r"\\begin\{(?:equation|align|gather|multline)\*?\}"
+TAG = r"\\tag\*?\s*\{[^{}]*\}"
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
 COMMAND = r"\\(?:re|provide)?(?:new)?command\*?\s*\{?\\([A-Za-z]+)\}?\s*"
 DELIMITER = r"(\\(?:left|right|middle|[bB]igg?[lmr]?)\s*)"
+END = "\ufdd1"  # of a formula, where all are one text
+# What browsers lose over a single letter: bars, and this hat.
+DRAWN = {
+    '<mo stretchy="true">\N{COMBINING LOW LINE}</mo>': '<mo class="bar"></mo>',
+    "\N{COMBINING CIRCUMFLEX ACCENT}": "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}",
+}
 
 
 def _as_text(match: re.Match) -> str:
@@ -61,20 +66,7 @@ def _as_text(match: re.Match) -> str:
 
 def _as_definition(match: re.Match) -> str:
     r"""`\newcommand{\name}[2]` as `\def\name#1#2`, which may also replace a known command."""
-    arguments = "".join(f"#{i + 1}" for i in range(int(match[2] or 0)))
-    return rf"\def\{match[1]}{arguments}"
-
-
-def _as_align(match: re.Match) -> str:
-    r"""The rows `a &=& b` of `eqnarray` as `a &= b`."""
-    rows, star = re.sub("&([^&]*)&", r"&\1", match[2]), match[1]
-    return rf"\begin{{align{star}}}{rows}\end{{align{star}}}"
-
-
-def _as_tagged(match: re.Match) -> str:
-    r"""Rows with `\tag` in `aligned` and its kind, where no tag may stand, in `align*`."""
-    kind = "gather*" if match[1] == "gathered" else "align*"
-    return rf"\begin{{{kind}}}{match[2]}\end{{{kind}}}"
+    return rf"\def\{match[1]}" + "#1#2#3#4#5#6#7#8#9"[: 2 * int(match[2] or 0)]
 
 
 REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
@@ -88,11 +80,16 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"\\(text|mbox|hbox)\s*" + BRACED, _as_text),
     (r"\\DeclareMathOperator(\*?)\s*\{?\\(\w+)\}?\s*" + BRACED, r"\\def\\\2{\\operatorname\1{\3}}"),
     (COMMAND + r"(?:\[(\d)\])?", _as_definition),
-    (r"(?s)\\begin\{eqnarray(\*?)\}(.*?)\\end\{eqnarray\1\}", _as_align),
+    # The rows `a &=& b` of `eqnarray` as `a &= b`.
+    (r"(?s)&([^&]*)&(?=(?:(?!\\begin).)*\\end\{eqnarray)", r"&\1"),
     (r"\\begin\{alignat(\*?)\}\s*\{\d+\}", r"\\begin{align\1}"),
-    (r"\\(begin|end)\{(?:alignat|flalign)(\*?)\}", r"\\\1{align\2}"),
-    (r"(?s)^\s*\\begin\{(aligned|split|gathered)\}(.*\\tag.*)\\end\{\1\}\s*$", _as_tagged),
+    (r"\\(begin|end)\{(?:alignat|flalign|eqnarray)(\*?)\}", r"\\\1{align\2}"),
+    # No tag may stand in these.
     (r"\\(begin|end)\{split\}", r"\\\1{aligned}"),
+    (
+        r"(?s)^\s*\\begin\{(align|gather)ed\}(.*\\tag.*)\\end\{\1ed\}\s*$",
+        r"\\begin{\1*}\2\\end{\1*}",
+    ),
     (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
 ]
 
@@ -110,18 +107,16 @@ def set_formulas(page: BeautifulSoup) -> None:
             formula["class"] = "latex"
             formula.string.wrap(page.new_tag("code"))
             formula.insert(0, "LaTeX, not set: ")
-            continue
-        if math.a and math.a.get_text() == math.get_text():  # a reference, and no formula
+        elif math.a and math.a.get_text() == math.get_text():  # a reference, and no formula
             formula.replace_with(math.a)
-            continue
-        for link in math.find_all("a"):  # may not stand within a formula
-            link.unwrap()
-        if "display" in formula["class"] or len(math.get_text()) > WIDE:
+        elif "display" in formula["class"] or len(math.get_text()) > WIDE:
             formula.clear()
             formula.extend(_parts(page, math))
             formula["tabindex"] = "0"  # a keyboard can then scroll it
         else:
             formula.replace_with(math)
+    for link in page.select("math a"):  # may not stand within a formula
+        link.unwrap()
 
 
 def can_be_set(text: str) -> bool:
@@ -129,7 +124,7 @@ def can_be_set(text: str) -> bool:
     return None not in _convert([(latex, True) for kind, latex in find_formulas(text) if kind])
 
 
-def _convert(snippets: list[tuple[str, bool]]) -> list[Tag | None]:
+def _convert(formulas: list[tuple[str, bool]]) -> list[Tag | None]:
     """The `math` of each formula, given with whether it is displayed; None if it cannot be set."""
     converter = LatexToMathML(
         macros=MACROS,
@@ -138,53 +133,42 @@ def _convert(snippets: list[tuple[str, bool]]) -> list[Tag | None]:
         global_group=True,
         allow_unreliable_rendering=True,
     )
-    latex = map(_known, _with_defaults([text for text, _ in snippets]))
-    known = list(zip(latex, (display for _, display in snippets), strict=True))
-    converted = converter.convert_all(known)
-    return [BeautifulSoup(_drawn(one), "html.parser").math for one in converted]
+    latex = _with_defaults(END.join(latex for latex, _ in formulas)).split(END)
+    displayed = (display for _, display in formulas)
+    known = [(_known(one), display) for one, display in zip(latex, displayed, strict=False)]
+    return [BeautifulSoup(_drawn(one), "html.parser").math for one in converter.convert_all(known)]
 
 
 def _drawn(mathml: str) -> str:
     """MathML in which the style sheet draws the bars, so that browsers do not lose them."""
-    bar = '<mo stretchy="true">\N{COMBINING LOW LINE}</mo>'
-    mathml = mathml.replace(bar, '<mo class="bar"></mo>')
-    # This hat is lost over one letter.
-    return mathml.replace(
-        "\N{COMBINING CIRCUMFLEX ACCENT}", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"
-    )
+    for lost, drawn in DRAWN.items():
+        mathml = mathml.replace(lost, drawn)
+    return mathml
 
 
-def _with_defaults(formulas: list[str]) -> list[str]:
+def _with_defaults(text: str) -> str:
     r"""Give the commands of `\newcommand{\name}[2][default]{...}` their first argument always."""
-    pattern = COMMAND + r"\[(\d)\]\s*\[([^\]]*)\]"
-    found = {one[1]: one[3] for latex in formulas for one in re.finditer(pattern, latex)}
-    for name, default in found.items():
-        use = rf"\\{name}(?![A-Za-z])\s*(?:\[([^\]]*)\])?"
-        for i, latex in enumerate(formulas):
-            latex = re.sub(pattern, r"\\newcommand{\\\1Always}[\2]", latex)
-            formulas[i] = re.sub(use, partial(_always, name, default), latex)
-    return formulas
-
-
-def _always(name: str, default: str, use: re.Match) -> str:
-    return rf"\{name}Always{{{use[1] or default}}}"
+    definition = COMMAND + r"\[(\d)\]\s*\[([^\]]*)\]"
+    found = re.findall(definition, text)
+    text = re.sub(definition, r"\\newcommand{\\\1Always}[\2]", text)
+    for name, _, default in found:
+        use, always = rf"\\{name}(?![A-Za-z])", rf"\\{name}Always"
+        text = re.sub(use + r"\s*\[([^\]]*)\]", rf"{always}{{\1}}", text)
+        text = re.sub(use, always + "{" + default.replace("\\", r"\\") + "}", text)
+    return text
 
 
 def _known(latex: str) -> str:
     """The formula in the LaTeX of math-core; one that is too much for it as an unknown command."""
-    groups = latex.count("{") + latex.count(r"\left")
-    if len(latex) > MAX_LENGTH or groups > MAX_GROUPS:
+    if len(latex) > MAX_LENGTH or latex.count("{") + latex.count(r"\left") > MAX_GROUPS:
         return r"\toomuch"
     for pattern, replacement in REWRITTEN:
         latex = re.sub(pattern, replacement, latex)
     if re.search(NUMBERED, latex):  # which alone may have a tag or a label
         return latex
-    latex = re.sub(r"\\label\{[^{}]*\}", "", latex)
-    tags = re.findall(r"\\tag\*?\s*\{[^{}]*\}", latex)
-    for tag in tags:
-        latex = latex.replace(tag, "")
-    latex = _broken(latex)
-    return rf"\begin{{equation}}{latex}{tags[0]}\end{{equation}}" if tags else latex
+    tag = re.search(TAG, latex)
+    latex = _broken(re.sub(rf"\\label\{{[^{{}}]*\}}|{TAG}", "", latex))
+    return rf"\begin{{equation}}{latex}{tag[0]}\end{{equation}}" if tag else latex
 
 
 def _broken(latex: str) -> str:
@@ -209,12 +193,11 @@ def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
     depth = 0
     for child in list(math.children):
         sign = child.get_text() if child.name == "mo" else ""
-        depth += (sign in OPENING) - (sign in CLOSING)
+        depth += (sign in ("(", "[")) - (sign in (")", "]"))
         if is_long and depth == 0 and sign in BREAKING:
             child["form"] = "infix"  # it keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
-        if child not in rooms or parts[-1].contents:
-            parts[-1].append(child)
+        parts[-1].append(child)
         if child in rooms:
             parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]

@@ -25,7 +25,7 @@ FORMULA = r"""
   | (?P<reference> \\(?:eq)?ref\{[^{}]*\} )
   | (?P<environment> \\begin\{ (?P<name> [a-z]+\*? ) \} [\s\S]{0,9999}? \\end\{ (?P=name) \} )
 """
-IN_HTML = re.compile(FORMULA.replace("SLASH", r"\\"), re.VERBOSE)
+IN_HTML = re.compile(FORMULA.replace("SLASH", r"\\\\?"), re.VERBOSE)
 # Markdown's own backslash comes before another one; code and what is escaped hold no formula.
 IN_MARKDOWN = re.compile(
     r"(?P<fence> ^[ ]{0,3}(`{3,}|~{3,}) [\s\S]*? (?: ^[ ]{0,3}\2 | \Z ) )"
@@ -36,6 +36,8 @@ IN_MARKDOWN = re.compile(
 )
 DISPLAYED = ("double", "brackets", "environment")
 UNCHANGED = ("fence", "ticks", "escaped")
+# As GitHub writes them in quotations: `> [!NOTE]`.
+ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*")
 
 
 class _Renderer(IPythonRenderer):
@@ -63,13 +65,16 @@ def render(source: str) -> str:
     def keep(found: re.Match) -> str:
         if found.lastgroup in UNCHANGED:
             return found[0]
-        formula = found[0]
-        if found.lastgroup in ("brackets", "parentheses"):
-            formula = formula[1:-3] + formula[-2:]
-        kept.append(escape(formula, quote=False))
+        kept.append(escape(found[0], quote=False))
         return KEPT.format(len(kept) - 1)
 
     plugins = [*MarkdownWithMath.DEFAULT_PLUGINS, "footnotes"]
     renderer = _Renderer(escape=False, exclude_anchor_links=True)
     html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(keep, source))
+    html = ALERT.sub(_as_box, html)
     return re.sub(KEPT.format(r"(\d+)"), lambda number: kept[int(number[1])], html)
+
+
+def _as_box(found: re.Match) -> str:
+    kind = found[1].lower()
+    return f'<blockquote class="alert alert-{kind}"><p><strong>{kind.capitalize()}.</strong> '

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from html import escape
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote
 
@@ -11,7 +12,8 @@ from bs4 import BeautifulSoup, Tag
 NUMBER = re.compile(r"[^\w\s]?[\d.,\s]*\d[\d.,]*(e[+-]?\d+)?\s?(%|ms|s)?|NaN|nan|None|[^\w\s]|")
 # What stands for a figure's description where there is none.
 NO_WORDS = re.compile(r"Figure size|Picture without|Drawing without|.* at 0x")
-LEAD_IN = 120  # characters: a longer sentence before a table is no caption
+# Before a table: what is longer is no caption.
+LEAD_IN = re.compile(r"\s*([^.:!?]{1,120})[.:]\s*")
 
 
 def finish_tables(page: BeautifulSoup) -> None:
@@ -22,27 +24,18 @@ def finish_tables(page: BeautifulSoup) -> None:
                 cell["scope"] = "col"
             else:
                 cell.name = "td"  # an empty header names nothing
-        for row in table.select("tbody tr"):
-            cells = row.find_all(["td", "th"], recursive=False)
-            if len(cells) > 1 and cells[0].get_text(strip=True):
-                cells[0].name, cells[0]["scope"] = "th", "row"
-        _align_numbers(table)
+        for cell in table.select("tbody tr > :first-child:not(:only-child)"):
+            if cell.get_text(strip=True):
+                cell.name, cell["scope"] = "th", "row"
+        # Columns are counted from the right: headers may span on the left.
+        rows = [row.find_all(["td", "th"], recursive=False)[::-1] for row in table.select("tr")]
+        for column in zip_longest(*rows):
+            cells = [cell for cell in column if cell]
+            texts = [cell.get_text(strip=True) for cell in cells if not cell.find_parent("thead")]
+            if all(map(NUMBER.fullmatch, texts)) and re.search(r"\d", "".join(texts)):
+                for cell in cells:
+                    cell["class"] = "number"
         table.wrap(page.new_tag("div", attrs={"class": "table", "tabindex": "0"}))
-
-
-def _align_numbers(table: Tag) -> None:
-    """Put columns of numbers right, counted from the right: headers may span on the left."""
-    rows = [row.find_all(["td", "th"], recursive=False)[::-1] for row in table.select("tr")]
-    body = [row for row in rows if row and row[0].find_parent("thead") is None]
-    for column in range(max(map(len, body), default=0)):
-        cells = [row[column] for row in body if len(row) > column]
-        texts = [cell.get_text(strip=True) for cell in cells]
-        if any(any(map(str.isdigit, text)) for text in texts) and all(map(NUMBER.fullmatch, texts)):
-            heads = [row[column] for row in rows if row not in body and len(row) > column]
-            for cell in cells + heads:
-                style = cell.get("style", "")
-                if "text-align" not in style and "colspan" not in cell.attrs:
-                    cell["style"] = f"{style};text-align:right".lstrip(";")
 
 
 def number_figures(page: BeautifulSoup) -> None:
@@ -55,44 +48,41 @@ def number_figures(page: BeautifulSoup) -> None:
         words = "" if NO_WORDS.match(alt) else re.match(r".*?[.!?](?= |$)|.*", alt)[0]
         text = f"Figure {number}. {words or _origin(figure)}"
         figure.img.insert_after(page.new_tag("figcaption", string=text))
-    number = 0
-    for table in page.main.select("table:not(table table)"):
-        words = "" if table.caption else _lead_in(table) or _origin(table)
-        caption = table.caption or page.new_tag("caption", string=words)
-        if caption.get_text(strip=True):
-            number += 1
-            caption.insert(0, f"Table {number}. ")
-            table.insert(0, caption)
+    tables = page.main.select("table:not(table table):is(:has(> caption), .code[id] *)")
+    for number, table in enumerate(tables, start=1):
+        caption = table.caption or page.new_tag("caption", string=_lead_in(table) or _origin(table))
+        caption.insert(0, f"Table {number}. ")
+        table.insert(0, caption)
 
 
 def _origin(shown: Tag) -> str:
-    cell = shown.find_parent(class_="code", id=True)
-    return f"Shown by code {cell['id'].removeprefix('code-')}." if cell else ""
+    code = shown.find_parent(id=re.compile("^code-"))
+    return f"Shown by code {code['id'].removeprefix('code-')}." if code else ""
 
 
 def _lead_in(table: Tag) -> str:
     """The one short sentence that leads to the cell of a table, or the title in bold before it."""
-    cell = table.find_parent(class_="code")
-    before = cell and cell.find_previous_sibling()
+    before = table.find_parent(class_="code").find_previous_sibling(class_="cell")
     paragraphs = before.find_all("p", recursive=False) if before else []
-    words = paragraphs[-1].get_text() if paragraphs else ""
-    if words and paragraphs[-1].contents[0].name == "strong":
-        words = paragraphs[-1].strong.get_text()
-    single = re.fullmatch(r"[^.:!?]+[.:]", words.strip())
-    return words.strip(" :.\n") + "." if single and len(words) <= LEAD_IN else ""
+    if not paragraphs:
+        return ""
+    first = paragraphs[-1].next_element
+    words = first if first.name == "strong" else paragraphs[-1]
+    led = LEAD_IN.fullmatch(words.get_text())
+    return f"{led[1]}." if led else ""
 
 
 def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -> None:
     """Put title, authors, date, the facts of the run, the accuracy and the problems at the head."""
-    head = page.header
     titles = [one for one in page.main.find_all("h1") if one.get_text(strip=True)]
     title = titles[0] if titles else page.new_tag("h1", string=page.title.string)
-    head.append(title.extract())
-    facts = page.new_tag("dl")
-    for name, value in _facts(page, authors, resources):
-        facts.append(BeautifulSoup(f"<dt>{escape(name)}</dt><dd>{value}</dd>", "html.parser"))
-    if facts.contents:
-        head.append(facts)
+    facts = _facts(page, authors, resources)
+    shown = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in facts)
+    page.header.extend([title.extract(), BeautifulSoup(f"<dl>{shown}</dl>", "html.parser")])
+    running = re.sub(r'["\\<\n]', " ", title.get_text())[:80]
+    css = f'@page {{ @top-left {{ content: "{running}" }} }}\n'
+    css += "@page :first { @top-left { content: none } }"
+    page.head.append(page.new_tag("style", string=css))
 
 
 def _facts(
@@ -119,36 +109,29 @@ def _facts(
 def order_headings(page: BeautifulSoup) -> None:
     """Leave one `h1` and no gap between levels, give each an anchor, list them as contents.
 
-    The contents go two levels deep; the checks stand in them on the second.
+    The contents go two levels deep; the checks stand in them on the second. The anchors are
+    those of JupyterLab, so that a notebook's links work.
     """
-    for empty in page.main.select("h1, h2, h3, h4, h5, h6"):
-        if not empty.get_text(strip=True):
-            empty.unwrap()
     anchors: set[str] = set()
-    level, contents = 1, page.new_tag("ol")
+    level, contents = 1, ""
     for part in page.main.select("h1, h2, h3, h4, h5, h6, [data-check]"):
+        if not part.get_text(strip=True):
+            part.unwrap()
+            continue
         words = f"Check {part.get('data-check')}"
         if part.name != "div":
             words = part.decode_contents()
             level = min(max(int(part.name[1]), 2), level + 1)
             part.name = f"h{level}"
-            _anchor(part, anchors)
+            part["id"] = part.get_text().strip().replace(" ", "-")
+            while part["id"] in anchors:
+                part["id"] += "-"
+            anchors.add(part["id"])
+            link = {"class": "anchor", "href": f"#{quote(part['id'])}", "tabindex": "-1"}
+            part.append(page.new_tag("a", attrs=link | {"aria-hidden": "true"}))
         if part.name in ("h2", "h3", "div"):
-            entry = f'<li class="{part.name}"><a href="#{quote(part["id"])}">{words}</a></li>'
-            contents.append(BeautifulSoup(entry, "html.parser"))
-    for inner in contents.select("a a"):
+            link = f'<a href="#{quote(part["id"])}">{words}</a>'
+            contents += f'<li class="{part.name}">{link}</li>'
+    page.nav.append(BeautifulSoup(f"<ol>{contents}</ol>", "html.parser"))
+    for inner in page.nav.select("a a"):
         inner.unwrap()
-    page.nav.append(contents)
-    if not contents.contents:
-        page.nav.decompose()
-
-
-def _anchor(heading: Tag, taken: set[str]) -> None:
-    """Give a heading the anchor that JupyterLab gives it too, so that a notebook's links work."""
-    anchor = heading.get_text().strip().replace(" ", "-")
-    while anchor in taken:
-        anchor += "-"
-    taken.add(anchor)
-    heading["id"] = anchor
-    mark = f'<a class="anchor" href="#{quote(anchor)}" aria-hidden="true" tabindex="-1"></a>'
-    heading.append(BeautifulSoup(mark, "html.parser"))

@@ -1,7 +1,7 @@
 """Print a page as PDF by the Chromium, Chrome or Edge that is installed."""
 
+import json
 import os
-import re
 import secrets
 import shutil
 import subprocess
@@ -41,47 +41,25 @@ def print_page(page: str, folder: Path) -> bytes:
         raise ReportError("A PDF needs Chromium, Chrome or Edge: install one, or ask for .html.")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name:
-        page = _for_paper(page)
         try:
-            pdf = _print(browser, _numbered(page, {}), Path(name).resolve())
-            pages = PdfReader(pdf)
-            places = pages.named_destinations.items()
+            pages = PdfReader(_print(browser, page, {}, Path(name).resolve()))
             numbers = {
-                unquote(to)[1:]: pages.get_destination_page_number(one) + 1 for to, one in places
+                unquote(heading)[1:]: pages.get_destination_page_number(place) + 1
+                for heading, place in pages.named_destinations.items()
             }
-            return _print(browser, _numbered(page, numbers), Path(name).resolve()).read_bytes()
+            return _print(browser, page, numbers, Path(name).resolve()).read_bytes()
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ReportError(f"{browser} printed no PDF.") from error
 
 
-def _for_paper(page: str) -> str:
-    """The page with its look on paper as its only one, and the script that fits wide things in."""
-    page = page.replace("@media screen", "@media (width < 0px)").replace(
-        "@media print", "@media all"
-    )
-    nonce = secrets.token_hex()
-    page = page.replace(
-        "default-src 'none';", f"default-src 'none'; script-src 'nonce-{nonce}';", 1
-    )
-    script = f'<script nonce="{nonce}">{FITTING.read_text(encoding="utf-8")}</script>'
-    head, body, end = page.rpartition("</body>")
-    return head + script + body + end
-
-
-def _numbered(page: str, numbers: dict[str, int]) -> str:
-    """The page with the numbers of pages in its contents."""
-
-    def number(link: re.Match) -> str:
-        return f'{link[0]} data-page="{numbers.get(unquote(link[1]), "00")}"'
-
-    before, nav, after = page.partition("<nav")
-    contents, end, rest = after.partition("</nav>")
-    return before + nav + re.sub('<a href="#([^"]*)"', number, contents) + end + rest
-
-
-def _print(browser: str, page: str, folder: Path) -> Path:
+def _print(browser: str, page: str, numbers: dict[str, int], folder: Path) -> Path:
+    """Print with the script that fits wide things in and numbers the contents."""
     html, pdf = folder / "page.html", folder / "page.pdf"
-    html.write_text(page, encoding="utf-8", errors="backslashreplace")
+    nonce, policy = secrets.token_hex(), "default-src 'none';"
+    page = page.replace(policy, f"{policy} script-src 'nonce-{nonce}';", 1)
+    pages = json.dumps(numbers).replace("<", r"\u003c")
+    script = f'<script nonce="{nonce}">const PAGES = {pages}\n{FITTING.read_text("utf-8")}</script>'
+    html.write_text(page + script, encoding="utf-8", errors="backslashreplace")
     command = [browser, "--headless", "--disable-gpu", f"--user-data-dir={folder}/profile"]
     if getattr(os, "geteuid", lambda: 1)() == 0:  # the sandbox cannot start as root
         command.append("--no-sandbox")
