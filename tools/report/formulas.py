@@ -7,58 +7,53 @@ from collections.abc import Callable
 from pathlib import Path
 from unicodedata import normalize
 
-from tools.report.markdown import find_formulas
-
 from bs4 import BeautifulSoup, Tag
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from math_core import LatexToMathML
 
 FONT = Path(__file__).with_name("font") / "stix-two-math.woff"
-# Browsers slant a letter that stands alone by drawing one of these instead.
-SLANTED = ["\N{PLANCK CONSTANT}", *map(chr, range(0x1D434, 0x1D468))]  # Latin
-SLANTED += map(chr, range(0x1D6E2, 0x1D71C))  # Greek
-
-# math-core overflows its stack somewhat above two thousand levels.
-MAX_GROUPS, MAX_LENGTH = 600, 20_000
-# Characters: what a phone may be too narrow for, within a line and by itself.
-WIDE, LONG = 20, 40
-BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
-
-# What LaTeX or MathJax know and math-core does not, said in words that it knows.
-SIZES = ("tiny", "scriptsize", "footnotesize", "small", "normalsize")
-SIZES += ("large", "Large", "LARGE", "huge", "Huge")
-MACROS = dict.fromkeys(SIZES, "") | {
-    "class": "#2",
-    "cr": r"\\",
-    "cssId": "#2",
-    "ensuremath": "#1",
-    "hdots": r"\ldots",
-    "href": "#2",
-    "mathbbm": r"\mathbb{#1}",
-    "mathds": r"\mathbb{#1}",
-    "ref": r"\eqref{#1}",
-    "smash": "#1",
-    "strut": r"\mathstrut",
-    "style": "#2",
-    "substack": r"\begin{subarray}{c}#1\end{subarray}",
-}
-NUMBERED = r"\\begin\{(?:equation|align|gather|multline)\*?\}"
-TAG = r"\\tag\*?\s*\{[^{}]*\}"
-BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
-COMMAND = r"\\(?:re|provide)?(?:new)?command\*?\s*\{?\\([A-Za-z]+)\}?\s*"
-DELIMITER = r"(\\(?:left|right|middle|[bB]igg?[lmr]?)\s*)"
-END = "\ufdd1"  # of a formula, where all are one text
+# Browsers slant a letter that stands alone by drawing one of these instead: Latin, Greek.
+SLANTED = ["\N{PLANCK CONSTANT}", *map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)])]
 # What browsers lose over a single letter: bars, and this hat.
 DRAWN = {
     '<mo stretchy="true">\N{COMBINING LOW LINE}</mo>': '<mo class="bar"></mo>',
     "\N{COMBINING CIRCUMFLEX ACCENT}": "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}",
 }
+# math-core overflows its stack somewhat above two thousand levels.
+MAX_GROUPS, MAX_LENGTH = 600, 20_000
+# Characters: what a phone may be too narrow for, within a line and by itself.
+WIDE, LONG = 20, 40
+BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
+END = "\ufdd1"  # of a formula, where all are one text
+
+# What LaTeX or MathJax know and math-core does not, said in words that it knows.
+MACROS = {
+    "cr": r"\\",
+    "mathbbm": r"\mathbb{#1}",
+    "mathds": r"\mathbb{#1}",
+    "ref": r"\eqref{#1}",
+    "smash": "#1",
+    "strut": r"\mathstrut",
+    "substack": r"\begin{subarray}{c}#1\end{subarray}",
+}
+CONVERTER = LatexToMathML(
+    macros=MACROS,
+    fancy_error=False,
+    continue_on_error=True,
+    global_group=True,
+    allow_unreliable_rendering=True,
+)
+NUMBERED = r"\\begin\{(?:equation|align|gather|multline)\*?\}"
+TAG = r"\\tag\*?\s*\{[^{}]*\}"
+BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
+COMMAND = r"\\(?:re|provide)?(?:new)?command\*?\s*\{?\\([A-Za-z]+)\}?\s*"
+DELIMITER = r"(\\(?:left|right|middle|[bB]igg?[lmr]?)\s*)"
 
 
 def _as_text(match: re.Match) -> str:
     r"""`\text{if $x$ is}` as `\text{if }x\text{ is}`."""
-    parts = re.split(r"(?<!\\)\$(.*?)(?<!\\)\$", match[2])
+    parts = re.split(r"(?<!\\)\$(.*?)(?<!\\)\$", match[1])
     words = [re.sub(r"(?<!\\)_", r"\\_", part) for part in parts[::2]]
     parts[::2] = [rf"\text{{{part}}}" if part else "" for part in words]
     return "".join(parts)
@@ -70,27 +65,28 @@ def _as_definition(match: re.Match) -> str:
 
 
 REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
-    # Colours, which nobody has checked against the page's, go.
+    # Colours and sizes, which nobody has checked against the page's, go.
     (r"\\(?:textcolor|colorbox|color)\s*(?:\[\w+\])?\s*\{[^{}]*\}", ""),
+    (r"\\(?:tiny|(?:script|footnote|normal)size|small|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])", ""),
     (r"\\(?:vspace|require)\*?\{[^{}]*\}", ""),
     (r"\\hspace\*", r"\\hspace"),
     (r"\\\\\*?\s*\[[^\]&]*\]", r"\\\\ "),  # the room between two lines
     (DELIMITER + "<", r"\1\\langle "),
     (DELIMITER + ">", r"\1\\rangle "),
-    (r"\\(text|mbox|hbox)\s*" + BRACED, _as_text),
+    (r"\\(?:text|mbox|hbox)\s*" + BRACED, _as_text),
     (r"\\DeclareMathOperator(\*?)\s*\{?\\(\w+)\}?\s*" + BRACED, r"\\def\\\2{\\operatorname\1{\3}}"),
     (COMMAND + r"(?:\[(\d)\])?", _as_definition),
     # The rows `a &=& b` of `eqnarray` as `a &= b`.
     (r"(?s)&([^&]*)&(?=(?:(?!\\begin).)*\\end\{eqnarray)", r"&\1"),
     (r"\\begin\{alignat(\*?)\}\s*\{\d+\}", r"\\begin{align\1}"),
     (r"\\(begin|end)\{(?:alignat|flalign|eqnarray)(\*?)\}", r"\\\1{align\2}"),
-    # No tag may stand in these.
     (r"\\(begin|end)\{split\}", r"\\\1{aligned}"),
+    (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
+    # With a tag, which may not stand there.
     (
         r"(?s)^\s*\\begin\{(align|gather)ed\}(.*\\tag.*)\\end\{\1ed\}\s*$",
         r"\\begin{\1*}\2\\end{\1*}",
     ),
-    (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
 ]
 
 
@@ -101,8 +97,13 @@ def set_formulas(page: BeautifulSoup) -> None:
     was written, in a box that says so.
     """
     formulas = page.select("span.formula")
-    converted = _convert([(one.get_text(), "display" in one["class"]) for one in formulas])
-    for formula, math in zip(formulas, converted, strict=True):
+    latex = _with_defaults(END.join(one.get_text() for one in formulas)).split(END)
+    displayed = ["display" in one["class"] for one in formulas]
+    known = [(_known(one), display) for one, display in zip(latex, displayed, strict=False)]
+    for formula, mathml in zip(formulas, CONVERTER.convert_all(known), strict=True):
+        for lost, drawn in DRAWN.items():
+            mathml = mathml.replace(lost, drawn)
+        math = BeautifulSoup(mathml, "html.parser").math
         if math is None:
             formula["class"] = "latex"
             formula.string.wrap(page.new_tag("code"))
@@ -117,33 +118,6 @@ def set_formulas(page: BeautifulSoup) -> None:
             formula.replace_with(math)
     for link in page.select("math a"):  # may not stand within a formula
         link.unwrap()
-
-
-def can_be_set(text: str) -> bool:
-    """Whether no formula in a text needs a box."""
-    return None not in _convert([(latex, True) for kind, latex in find_formulas(text) if kind])
-
-
-def _convert(formulas: list[tuple[str, bool]]) -> list[Tag | None]:
-    """The `math` of each formula, given with whether it is displayed; None if it cannot be set."""
-    converter = LatexToMathML(
-        macros=MACROS,
-        fancy_error=False,
-        continue_on_error=True,
-        global_group=True,
-        allow_unreliable_rendering=True,
-    )
-    latex = _with_defaults(END.join(latex for latex, _ in formulas)).split(END)
-    displayed = (display for _, display in formulas)
-    known = [(_known(one), display) for one, display in zip(latex, displayed, strict=False)]
-    return [BeautifulSoup(_drawn(one), "html.parser").math for one in converter.convert_all(known)]
-
-
-def _drawn(mathml: str) -> str:
-    """MathML in which the style sheet draws the bars, so that browsers do not lose them."""
-    for lost, drawn in DRAWN.items():
-        mathml = mathml.replace(lost, drawn)
-    return mathml
 
 
 def _with_defaults(text: str) -> str:
@@ -187,19 +161,16 @@ def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
 
     It is cut at wide spaces or, if it is long without them, before signs outside of parentheses.
     """
-    parts = [page.new_tag("math", attrs=math.attrs)]
     rooms = math.find_all("mspace", width="2em", recursive=False)
     is_long = not rooms and len(math.get_text()) > LONG
-    depth = 0
+    depth, parts = 0, [page.new_tag("math", attrs=math.attrs)]
     for child in list(math.children):
         sign = child.get_text() if child.name == "mo" else ""
         depth += (sign in ("(", "[")) - (sign in (")", "]"))
-        if is_long and depth == 0 and sign in BREAKING:
-            child["form"] = "infix"  # it keeps its room, though now it comes first
+        if (is_long and depth == 0 and sign in BREAKING) or child in rooms:
+            child["form"] = "infix"  # a sign keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
         parts[-1].append(child)
-        if child in rooms:
-            parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]
 
 
@@ -208,20 +179,16 @@ def font_face(page: BeautifulSoup) -> str:
 
     Without a font that has a MATH table browsers put indices on the baseline.
     """
-    shown = set("".join(math.get_text() for math in page.find_all("math")))
-    if not shown:
+    text = "".join(math.get_text() for math in page.find_all("math"))
+    if not text:
         return ""
-    plain = {normalize("NFKC", character) for character in shown}
-    shown.add("\N{SQUARE ROOT}")  # browsers draw it themselves
-    shown.update(one for one in SLANTED if normalize("NFKC", one) in plain)
-    font = TTFont(FONT)
+    font, file = TTFont(FONT), io.BytesIO()
+    plain = normalize("NFKC", text)
+    slanted = "".join(one for one in SLANTED if normalize("NFKC", one) in plain)
     subsetter = Subsetter(Options(layout_features=["ssty"], name_IDs=[0, 13, 14]))
-    subsetter.populate(text="".join(shown))
+    subsetter.populate(text=f"{text}{slanted}\N{SQUARE ROOT}")  # roots are drawn by the browser
     subsetter.subset(font)
-    file = io.BytesIO()
     font.save(file)
     data = base64.b64encode(file.getvalue()).decode()
-    return (
-        '@font-face { font-family: "Formulas"; '
-        f'src: url("data:font/woff;base64,{data}") format("woff"); }}'
-    )
+    source = f'url("data:font/woff;base64,{data}") format("woff")'
+    return f'@font-face {{ font-family: "Formulas"; src: {source}; }}'

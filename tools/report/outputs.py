@@ -4,7 +4,7 @@ import re
 from html import escape
 from typing import Any
 
-from tools.report.formulas import can_be_set
+from tools.report.formulas import set_formulas
 from tools.report.markdown import render
 from tools.report.sanitise import MEDIA, drawing, left_out, sanitise
 
@@ -72,8 +72,9 @@ def _best(data: dict[str, Any], metadata: dict[str, Any], folder: str) -> str:
         about = metadata.get(kind)
         html = _shown(kind, data, about if isinstance(about, dict) else {}, folder)
         rest = BeautifulSoup(html, "html.parser")
+        set_formulas(rest)
+        is_whole = rest.select_one(".left-out, .latex") is None
         missing = [str(note.extract()) for note in rest.select(".left-out")]
-        is_whole = not missing and (kind != "text/latex" or can_be_set(data[kind]))
         if (is_whole or not has_picture) and (rest.get_text(strip=True) or rest.find(MEDIA)):
             stands_in = kind in ("text/plain", *PICTURES)  # the others can say all that there is
             return html + notes + (left_out(*others) if stands_in and others else "")

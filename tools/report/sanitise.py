@@ -11,11 +11,11 @@ from html import escape
 from pathlib import Path
 from urllib.parse import unquote
 
-from tools.report.markdown import DOLLAR, find_formulas
+from tools.report.markdown import DOLLAR, mark_formulas
 
 import nh3
 import tinycss2
-from bs4 import BeautifulSoup, Comment, NavigableString, Tag
+from bs4 import BeautifulSoup, Comment, Tag
 from soupsieve import SelectorSyntaxError
 
 # Other elements go, but their text stays; of some, the text too.
@@ -30,7 +30,10 @@ KEPT_ATTRIBUTES = {
 }
 # Pygments' names for parts of code, and ours: no other look can be borrowed.
 OURS = r"highlight|formula|display|left-out|footnotes|alert|alert-\w+"
-KEPT_CLASSES = re.compile(rf"(({OURS}|[a-z]{{1,3}}\d?)( |$))+")
+ALLOWED = {
+    "class": re.compile(rf"(({OURS}|[a-z]{{1,3}}\d?)( |$))+"),
+    "href": re.compile(r"(?i)((https?:|mailto:|#).*|[^:]*)"),  # `data:` is for media, not for links
+}
 LEFT_OUT = ["script", "iframe", "object", "embed", "canvas"]
 MEDIA = ["img", "audio", "video"]
 EMBEDDED = re.compile("data:(image|audio|video)/")
@@ -81,11 +84,8 @@ def sanitise(html: str, folder: str = "", attachments: Attachments | None = None
 
 
 def _may_stay(element: str, attribute: str, value: str) -> str | None:
-    if attribute == "href":  # `data:` is for media, not for links
-        return value if re.match(r"(?i)https?:|mailto:|#|[^:]*$", value.strip()) else None
-    if attribute == "class":
-        return value if KEPT_CLASSES.fullmatch(value) else None
-    return value
+    allowed = ALLOWED.get(attribute)
+    return value if allowed is None or allowed.fullmatch(value.strip()) else None
 
 
 def _bring_symbols(content: Tag) -> None:
@@ -176,14 +176,9 @@ def _data(address: str, folder: str, attachments: Attachments) -> str:
 
 def _mark_formulas(content: Tag) -> None:
     for text in content.find_all(string=re.compile(r"[$\\]")):
-        if isinstance(text, Comment) or text.find_parent(["pre", "code", "kbd", "samp"]):
-            continue
-        for kind, part in find_formulas(text):
-            words = NavigableString(part)
-            text.insert_before(words)
-            if kind:
-                words.wrap(BeautifulSoup().new_tag("span", attrs={"class": kind}))
-        text.extract()
+        if not isinstance(text, Comment) and not text.find_parent(["pre", "code", "kbd", "samp"]):
+            marked = mark_formulas(escape(text, quote=False))
+            text.replace_with(BeautifulSoup(marked, "html.parser"))
 
 
 def drawing(svg: str) -> str:
