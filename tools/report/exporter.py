@@ -34,9 +34,7 @@ class ReportExporter(HTMLExporter):
     """
 
     export_from_notebook = "Report"
-    allow_errors = Bool(
-        False, help="Also report a notebook with failed or unexecuted cells, and list them."
-    ).tag(config=True)
+    allow_errors = Bool(help="Report and list failed and unexecuted cells too.").tag(config=True)
     head = Unicode(help="Markdown of the grader's, set apart above all that the notebook says.")
 
     preprocessors = List([CoalesceStreamsPreprocessor]).tag(config=True)
@@ -47,13 +45,18 @@ class ReportExporter(HTMLExporter):
     def from_notebook_node(
         self, nb: NotebookNode, resources: dict[str, Any] | None = None, **kw: object
     ) -> tuple[str, dict[str, Any]]:
-        """Return the finished page and nbconvert's resources.
+        """Return the finished page and nbconvert's resources, with the final accuracy.
 
         Raises:
-            ReportError: if a cell failed or was not run, unless `allow_errors`.
+            ReportError: if a cell failed or was not run, or none printed the accuracy that should,
+                unless `allow_errors`.
         """
         html, resources = super().from_notebook_node(nb, resources, **kw)
         page = BeautifulSoup(html, "html.parser")
+        final = page.select(".celltag_final-accuracy .output > pre:not(.stderr)")
+        resources["accuracy"] = "".join(one.get_text() for one in final).strip()
+        if page.select(".celltag_final-accuracy") and not (final or self.allow_errors):
+            raise ReportError("No cell tagged final-accuracy printed the test accuracy.")
         set_formulas(page)
         finish_tables(page)
         fill_head(page, nb.metadata.get("authors"), resources)
@@ -65,8 +68,8 @@ class ReportExporter(HTMLExporter):
     def _preprocess(
         self, nb: NotebookNode, resources: dict[str, Any]
     ) -> tuple[NotebookNode, dict[str, Any]]:
-        """Number the code cells and list those that failed or were not run."""
-        nb, resources = super()._preprocess(nb, resources)  # runs them, if asked to
+        """Number the code cells and find the problems, after the cells were run if asked to."""
+        nb, resources = super()._preprocess(nb, resources)
         nb.metadata.pop("widgets", None)  # nbconvert trips over broken ones
         resources |= {"head": sanitise(render(self.head)), "problems": {}}
         checks = count(1)
@@ -75,12 +78,12 @@ class ReportExporter(HTMLExporter):
             cell.metadata["number"] = number
             if "check" in cell.metadata.get("tags", []):
                 cell.metadata["check"] = next(checks)
-            problem = _problem(cell)
-            if problem and not self.allow_errors:
-                raise ReportError(
-                    f"Code cell {number} {problem}. Run the whole notebook without an error first."
-                )
-            resources["problems"] |= {number: problem} if problem else {}
+            if problem := _problem(cell):
+                resources["problems"][number] = problem
+        for number, problem in resources["problems"].items():
+            if not self.allow_errors:
+                advice = "Run the whole notebook without an error first."
+                raise ReportError(f"Code cell {number} {problem}. {advice}")
         return nb, resources
 
 

@@ -167,10 +167,12 @@ def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
     for child in list(math.children):
         sign = child.get_text() if child.name == "mo" else ""
         depth += (sign in ("(", "[")) - (sign in (")", "]"))
-        if (is_long and depth == 0 and sign in BREAKING) or child in rooms:
-            child["form"] = "infix"  # a sign keeps its room, though now it comes first
+        if is_long and depth == 0 and sign in BREAKING:
+            child["form"] = "infix"  # it keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
         parts[-1].append(child)
+        if child in rooms:
+            parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]
 
 

@@ -8,8 +8,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 # Stands for a dollar that is none of a formula's, until all formulas are found.
 DOLLAR = "\ufdd0"
-# Stands, with its number, for a formula that Markdown must not change.
-KEPT = "\ufdd2{}\ufdd2"
+# Holds, in hexadecimal digits, a formula that Markdown must not change.
+KEPT = re.compile("\ufdd2([0-9a-f]*)\ufdd2")
 
 # A formula in HTML, by the name of its kind. Between single dollars stands no price: a formula
 # there has no blanks at its ends, or a sign; and no empty line. Text in one may hold formulas of
@@ -35,8 +35,11 @@ IN_MARKDOWN = re.compile(
     + r"| (?P<escaped> \\[\s\S] )",
     re.VERBOSE | re.MULTILINE,
 )
+KINDS = dict.fromkeys(("double", "brackets", "environment"), "display")
+SPAN = '<span class="formula {}">{}</span>'
 # As GitHub writes them in quotations: `> [!NOTE]`.
 ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*")
+BOX = '<blockquote class="alert alert-{}"><p><strong>{}.</strong> '
 
 
 class _Renderer(IPythonRenderer):
@@ -49,31 +52,20 @@ class _Renderer(IPythonRenderer):
 
 def render(source: str) -> str:
     """Markdown as HTML that is not yet safe."""
-    kept: list[str] = []
-
-    def keep(found: re.Match) -> str:
-        if found.lastgroup in ("fence", "ticks", "escaped"):
-            return found[0]
-        kept.append(escape(found[0], quote=False))
-        return KEPT.format(len(kept) - 1)
-
     plugins = [*MarkdownWithMath.DEFAULT_PLUGINS, "footnotes"]
     renderer = _Renderer(escape=False, exclude_anchor_links=True)
-    html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(keep, source))
-    html = ALERT.sub(_as_box, html)
-    return re.sub(KEPT.format(r"(\d+)"), lambda number: kept[int(number[1])], html)
+    html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(_kept, source))
+    html = ALERT.sub(lambda found: BOX.format(found[1].lower(), found[1].capitalize()), html)
+    return KEPT.sub(lambda found: escape(bytes.fromhex(found[1]).decode(), quote=False), html)
 
 
-def _as_box(found: re.Match) -> str:
-    kind = found[1].lower()
-    return f'<blockquote class="alert alert-{kind}"><p><strong>{kind.capitalize()}.</strong> '
+def _kept(found: re.Match) -> str:
+    is_formula = found.lastgroup not in ("fence", "ticks", "escaped")
+    return f"\ufdd2{found[0].encode().hex()}\ufdd2" if is_formula else found[0]
 
 
 def mark_formulas(html: str) -> str:
     """Put what each formula in a text of HTML says into a `span.formula`, or `.formula.display`."""
-    return IN_HTML.sub(_as_span, html)
-
-
-def _as_span(found: re.Match) -> str:
-    kind = "display" if found.lastgroup in ("double", "brackets", "environment") else ""
-    return f'<span class="formula {kind}">{found[found.lastgroup]}</span>'
+    return IN_HTML.sub(
+        lambda found: SPAN.format(KINDS.get(found.lastgroup, ""), found[found.lastgroup]), html
+    )

@@ -2,7 +2,6 @@
 
 import re
 from html import escape
-from typing import Any
 
 from tools.report.formulas import set_formulas
 from tools.report.markdown import render
@@ -15,12 +14,15 @@ from nbformat import NotebookNode
 # The kinds of output that the page can show, the best first.
 PICTURES = ["image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp"]
 KINDS = ["text/html", "text/markdown", "text/latex", *PICTURES, "text/plain"]
-WIDE = 500  # pixels: a figure that a phone is too narrow for
+SIDES = ("width", "height")
+WIDE = 501  # pixels: a figure that a phone is too narrow for
+# This box to tick, where the screen is narrower, needs no script.
+FULL_SIZE = '<label class="full-size"><input type="checkbox"> Full size</label>'
 LONG = 40  # lines: an output of more may scroll by itself, and a keyboard can then scroll it
 
-# What a terminal does not show: titles, links and the like; and what ends all that was before.
-TITLES = re.compile(r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
-CLEARED = re.compile(r"\x1b\[[23]J|\x1bc")
+FIRST_SENTENCE = re.compile(r".*?[.!?](?= |$)|.*")
+# What a terminal does not show: all before the screen is cleared; titles, links and the like.
+UNSEEN = re.compile(r"(?s)\A.*(?:\x1b\[[23]J|\x1bc)|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 
 def cell_html(cell: NotebookNode, folder: str = "") -> str:
@@ -35,16 +37,56 @@ def cell_html(cell: NotebookNode, folder: str = "") -> str:
 
 
 def _html(output: NotebookNode, folder: str) -> str:
-    if output.output_type == "stream":
-        return _text(output.text, output.name)
-    if output.output_type == "error":
-        return _text("\n".join(output.traceback), "stderr")
-    return _best(output.data, output.metadata, folder)
+    """An output by the best kind of its data, with notes on what that cannot replace.
+
+    Without a picture that could stand in, a kind that shows but a part is good enough.
+    """
+    if output.output_type in ("stream", "error"):
+        text = output.get("text", "\n".join(output.get("traceback", [])))
+        return _text(text, is_error=output.get("name", "stderr") == "stderr")
+    has_picture = not output.data.keys().isdisjoint(PICTURES)
+    others = left_out(*(kind for kind in output.data if kind not in KINDS))
+    notes = ""
+    for kind in (kind for kind in KINDS if kind in output.data):
+        html = _shown(kind, output, folder)
+        rest = BeautifulSoup(f"<div>{html}", "html.parser")
+        set_formulas(rest)
+        is_whole = rest.select_one(".left-out, .latex") is None
+        missing = [str(note.extract()) for note in rest.select(".left-out")]
+        if (is_whole or not has_picture) and (rest.get_text(strip=True) or rest.find(MEDIA)):
+            can_say_all = kind not in ("text/plain", *PICTURES)
+            return html + notes + ("" if can_say_all else others)
+        notes += "".join(missing)
+    return notes + others
 
 
-def _text(text: str, name: str = "") -> str:
+def _shown(kind: str, output: NotebookNode, folder: str) -> str:
+    content, about = output.data[kind], output.metadata.get(kind)
+    about = about if isinstance(about, dict) else {}
+    alt = " ".join(str(about.get("alt", "")).split())
+    if kind == "text/plain":
+        return _text(content)
+    if kind == "text/html":
+        return sanitise(content, folder)
+    if kind in ("text/markdown", "text/latex"):
+        table = f"<table><caption>{escape(alt)}</caption>" if alt else "<table>"
+        return sanitise(render(content), folder).replace("<table>", table, 1)
+    content = drawing(content) if kind == "image/svg+xml" else content
+    if not content:
+        return left_out("drawing")
+    attributes = {side: about[side] for side in SIDES if str(about.get(side)).isdigit()}
+    plain = output.data.get("text/plain", "").strip().strip("<>")[:200]
+    attributes["alt"] = alt or plain or "Picture without a description"
+    attributes["src"] = f"data:{kind};base64,{content}"
+    image = BeautifulSoup().new_tag("img", attrs=attributes)
+    caption = f"<figcaption>{escape(FIRST_SENTENCE.match(alt)[0])}</figcaption>"
+    is_wide = int(attributes.get("width", WIDE)) >= WIDE
+    return f"<figure>{image}{caption}{FULL_SIZE if is_wide else ''}</figure>"
+
+
+def _text(text: str, *, is_error: bool = False) -> str:
     text = last_state(text)
-    attributes = ' class="stderr"' if name == "stderr" else ""
+    attributes = ' class="stderr"' if is_error else ""
     attributes += ' tabindex="0"' if text.count("\n") > LONG else ""
     # A terminal's colour of thousands goes: nobody has checked it.
     words = re.sub(' style="[^"]*"', "", ansi2html(text))
@@ -53,56 +95,7 @@ def _text(text: str, name: str = "") -> str:
 
 def last_state(text: str) -> str:
     r"""What a terminal shows in the end of text with backspaces, `\r` and cleared screens."""
-    text = CLEARED.split(TITLES.sub("", text))[-1]
-    before = ""
+    before, text = "", UNSEEN.sub("", text)
     while before != text:
         before, text = text, re.sub("[^\n\b]\b", "", text)
     return "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-
-
-def _best(data: dict[str, Any], metadata: dict[str, Any], folder: str) -> str:
-    """The best kind of data that shows all that it holds, with notes on what it cannot replace.
-
-    Without a picture that could stand in, a kind that shows but a part is good enough.
-    """
-    has_picture = not data.keys().isdisjoint(PICTURES)
-    others = [kind for kind in data if kind not in KINDS]
-    notes = ""
-    for kind in (kind for kind in KINDS if kind in data):
-        about = metadata.get(kind)
-        html = _shown(kind, data, about if isinstance(about, dict) else {}, folder)
-        rest = BeautifulSoup(html, "html.parser")
-        set_formulas(rest)
-        is_whole = rest.select_one(".left-out, .latex") is None
-        missing = [str(note.extract()) for note in rest.select(".left-out")]
-        if (is_whole or not has_picture) and (rest.get_text(strip=True) or rest.find(MEDIA)):
-            stands_in = kind in ("text/plain", *PICTURES)  # the others can say all that there is
-            return html + notes + (left_out(*others) if stands_in and others else "")
-        notes += "".join(missing)
-    return notes + (left_out(*others) if others else "")
-
-
-def _shown(kind: str, data: dict[str, Any], about: dict[str, Any], folder: str) -> str:
-    content = data[kind]
-    if kind == "text/plain":
-        return _text(content)
-    if kind == "text/html":
-        return sanitise(content, folder)
-    if kind == "image/svg+xml":
-        content = drawing(content)
-    if kind in PICTURES:
-        return _picture(kind, content, about, data) if content else left_out("drawing")
-    html = sanitise(render(content), folder)
-    caption = f"<caption>{escape(str(about['alt']))}</caption>" if "alt" in about else ""
-    return html.replace("<table>", f"<table>{caption}", 1)
-
-
-def _picture(kind: str, base64: str, about: dict[str, Any], data: dict[str, Any]) -> str:
-    """A figure, with a box to tick where the screen is narrower: that needs no script."""
-    plain = data.get("text/plain", "").strip().strip("<>")[:200]
-    alt = str(about.get("alt") or plain or "Picture without a description")
-    sizes = {side: about[side] for side in ("width", "height") if str(about.get(side)).isdigit()}
-    attributes = {"src": f"data:{kind};base64,{base64.replace(chr(10), '')}", "alt": alt} | sizes
-    image = BeautifulSoup().new_tag("img", attrs=attributes)
-    box = '<label class="full-size"><input type="checkbox"> Full size</label>'
-    return f"<figure>{image}{box if int(sizes.get('width', 1000)) > WIDE else ''}</figure>"

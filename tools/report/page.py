@@ -1,7 +1,6 @@
 """The parts of the page that the whole notebook decides: head, headings, contents, numbers."""
 
 import re
-from collections.abc import Iterator
 from html import escape
 from itertools import zip_longest
 from typing import Any
@@ -10,8 +9,6 @@ from urllib.parse import quote
 from bs4 import BeautifulSoup, Tag
 
 NUMBER = re.compile(r"[^\w\s]?[\d.,\s]*\d[\d.,]*(e[+-]?\d+)?\s?(%|ms|s)?|NaN|nan|None|[^\w\s]|")
-# What stands for a figure's description where there is none.
-NO_WORDS = re.compile(r"Figure size|Picture without|Drawing without|.* at 0x")
 # Before a table: what is longer is no caption.
 LEAD_IN = re.compile(r"\s*([^.:!?]{1,120})[.:]\s*")
 
@@ -39,71 +36,57 @@ def finish_tables(page: BeautifulSoup) -> None:
 
 
 def number_figures(page: BeautifulSoup) -> None:
-    """Number the figures and tables, and caption them with words or the code that they are from.
+    """Caption all that code shows, if only with the number of that code, and number the captions.
 
     A table in a text, to which no caption was given, stays without.
     """
-    for number, figure in enumerate(page.select(".output figure"), start=1):
-        alt = " ".join(figure.img["alt"].split())
-        words = "" if NO_WORDS.match(alt) else re.match(r".*?[.!?](?= |$)|.*", alt)[0]
-        text = f"Figure {number}. {words or _origin(figure)}"
-        figure.img.insert_after(page.new_tag("figcaption", string=text))
-    tables = page.main.select("table:not(table table):is(:has(> caption), .code[id] *)")
-    for number, table in enumerate(tables, start=1):
-        caption = table.caption or page.new_tag("caption", string=_lead_in(table) or _origin(table))
-        caption.insert(0, f"Table {number}. ")
-        table.insert(0, caption)
+    for caption in page.select(".code[id] figcaption:empty"):
+        caption.string = _origin(caption)
+    for table in page.select(".code[id] table:not(table table, :has(> caption))"):
+        words = _lead_in(table) or _origin(table)
+        table.insert(0, page.new_tag("caption", string=words))
+    for kind, name in {"Figure": "figcaption", "Table": "caption"}.items():
+        for number, caption in enumerate(page.main.find_all(name), start=1):
+            caption.insert(0, f"{kind} {number}. ")
 
 
 def _origin(shown: Tag) -> str:
-    code = shown.find_parent(id=re.compile("^code-"))
-    return f"Shown by code {code['id'].removeprefix('code-')}." if code else ""
+    return f"Shown by code {shown.find_parent(class_='code')['id'].removeprefix('code-')}."
 
 
 def _lead_in(table: Tag) -> str:
     """The one short sentence that leads to the cell of a table, or the title in bold before it."""
     before = table.find_parent(class_="code").find_previous_sibling(class_="cell")
-    paragraphs = before.find_all("p", recursive=False) if before else []
-    if not paragraphs:
-        return ""
-    first = paragraphs[-1].next_element
-    words = first if first.name == "strong" else paragraphs[-1]
-    led = LEAD_IN.fullmatch(words.get_text())
-    return f"{led[1]}." if led else ""
+    for paragraph in before.select(":scope > p")[-1:] if before else []:
+        first = paragraph.next_element
+        led = LEAD_IN.fullmatch((first if first.name == "strong" else paragraph).get_text())
+        return f"{led[1]}." if led else ""
+    return ""
 
 
 def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -> None:
     """Put title, authors, date, the facts of the run, the accuracy and the problems at the head."""
     titles = [one for one in page.main.find_all("h1") if one.get_text(strip=True)]
     title = titles[0] if titles else page.new_tag("h1", string=page.title.string)
-    facts = _facts(page, authors, resources)
-    shown = "".join(f"<dt>{escape(name)}</dt><dd>{value}</dd>" for name, value in facts)
-    page.header.extend([title.extract(), BeautifulSoup(f"<dl>{shown}</dl>", "html.parser")])
-    running = re.sub(r'["\\<\n]', " ", title.get_text())[:80]
-    css = f'@page {{ @top-left {{ content: "{running}" }} }}\n'
-    css += "@page :first { @top-left { content: none } }"
-    page.head.append(page.new_tag("style", string=css))
-
-
-def _facts(
-    page: BeautifulSoup, authors: object, resources: dict[str, Any]
-) -> Iterator[tuple[str, str]]:
-    """Names and values, the values as HTML."""
     listed = authors if isinstance(authors, list) else []
     named = [one.get("name") if isinstance(one, dict) else one for one in listed]
-    if written_by := ", ".join(name for name in named if isinstance(name, str) and name):
-        yield "by", escape(written_by)
+    facts = [("by", escape(", ".join(name for name in named if isinstance(name, str))))]
     names = page.select(".celltag_facts .output tbody th")
-    saved = resources["metadata"].get("modified_date")
-    if saved and "date" not in [name.get_text().lower() for name in names]:
-        yield "saved", escape(saved)
+    if "date" not in [name.get_text().lower() for name in names]:
+        facts.append(("saved", escape(resources["metadata"].get("modified_date", ""))))
     for name in names:
-        yield name.get_text(), " ".join(one.decode_contents() for one in name.find_next_siblings())
-    for printed in page.select(".celltag_final-accuracy .output pre"):
-        name, _, value = printed.get_text().strip().partition(": ")
-        yield name, f"<strong>{escape(value)}</strong>"
+        values = [one.decode_contents() for one in name.find_next_siblings()]
+        facts.append((escape(name.get_text()), " ".join(values)))
+    name, _, value = escape(resources["accuracy"]).partition(": ")
+    facts.append((name, value and f"<strong>{value}</strong>"))
     for number, problem in resources["problems"].items():
-        yield "problem", f'<a href="#code-{number}">code cell {number}</a> {escape(problem)}'
+        link = f'<a href="#code-{number}">code cell {number}</a>'
+        facts.append(("problem", f"{link} {escape(problem)}"))
+    shown = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts if value)
+    page.header.extend([title.extract(), BeautifulSoup(f"<dl>{shown}</dl>", "html.parser")])
+    running = re.sub(r'["\\<\n]', " ", title.get_text())[:80]
+    css = f'@page {{ @top-left {{ content: "{running}" }} }}'
+    page.head.append(page.new_tag("style", string=css))
 
 
 def order_headings(page: BeautifulSoup) -> None:

@@ -31,8 +31,8 @@ KEPT_ATTRIBUTES = {
 # Pygments' names for parts of code, and ours: no other look can be borrowed.
 OURS = r"highlight|formula|display|left-out|footnotes|alert|alert-\w+"
 ALLOWED = {
-    "class": re.compile(rf"(({OURS}|[a-z]{{1,3}}\d?)( |$))+"),
-    "href": re.compile(r"(?i)((https?:|mailto:|#).*|[^:]*)"),  # `data:` is for media, not for links
+    "class": rf"(({OURS}|[a-z]{{1,3}}\d?)( |$))+",
+    "href": r"(?i)((https?:|mailto:|#).*|[^:]*)",  # `data:` is for media, not for links
 }
 LEFT_OUT = ["script", "iframe", "object", "embed", "canvas"]
 MEDIA = ["img", "audio", "video"]
@@ -47,7 +47,7 @@ HIDING = re.compile(
 CELL_STYLES = {"color": "--cell-ink", "background-color": "--cell-paper"}
 STYLES = {"td": CELL_STYLES, "th": CELL_STYLES, "svg": {"width": "width", "height": "height"}}
 
-Attachments = dict[str, dict[str, str]]  # of a cell: by name and kind, in base64
+Attachments = dict[str, dict[str, str]]
 
 
 def sanitise(html: str, folder: str = "", attachments: Attachments | None = None) -> str:
@@ -59,7 +59,7 @@ def sanitise(html: str, folder: str = "", attachments: Attachments | None = None
     Args:
         html: of a cell, or of one of its outputs.
         folder: where the files lie that it names.
-        attachments: of its cell.
+        attachments: of its cell, by name and kind, in base64.
     """
     content = BeautifulSoup(f"<body>{html}", "html5lib").body
     _bring_symbols(content)
@@ -84,8 +84,7 @@ def sanitise(html: str, folder: str = "", attachments: Attachments | None = None
 
 
 def _may_stay(element: str, attribute: str, value: str) -> str | None:
-    allowed = ALLOWED.get(attribute)
-    return value if allowed is None or allowed.fullmatch(value.strip()) else None
+    return value if re.fullmatch(ALLOWED.get(attribute, "(?s).*"), value.strip()) else None
 
 
 def _bring_symbols(content: Tag) -> None:
@@ -133,8 +132,9 @@ def _of_sheets(content: Tag) -> dict[int, str]:
 
 
 def left_out(*things: str) -> str:
-    """The note for things that cannot be shown."""
-    return f'<span class="left-out">[left out: {escape(", ".join(things))}]</span>'
+    """The note for things that cannot be shown; empty for none."""
+    note = f'<span class="left-out">[left out: {escape(", ".join(things))}]</span>'
+    return note if things else ""
 
 
 def _embed(content: Tag, folder: str, attachments: Attachments) -> None:
@@ -177,21 +177,19 @@ def _data(address: str, folder: str, attachments: Attachments) -> str:
 def _mark_formulas(content: Tag) -> None:
     for text in content.find_all(string=re.compile(r"[$\\]")):
         if not isinstance(text, Comment) and not text.find_parent(["pre", "code", "kbd", "samp"]):
-            marked = mark_formulas(escape(text, quote=False))
-            text.replace_with(BeautifulSoup(marked, "html.parser"))
+            marked = f"<p>{mark_formulas(escape(text, quote=False))}"
+            text.replace_with(*BeautifulSoup(marked, "html.parser").p.contents)
 
 
 def drawing(svg: str) -> str:
     """A drawing as base64, complete as it has to be in a file of its own; empty if it is none."""
     element = BeautifulSoup(f"<body>{svg[svg.find('<svg') :]}", "html5lib").svg
-    if element is None:
-        return ""
-    element["xmlns"] = "http://www.w3.org/2000/svg"
-    element["xmlns:xlink"] = "http://www.w3.org/1999/xlink"
-    svg = CONTROL.sub("", str(element))
     try:
+        element["xmlns"] = "http://www.w3.org/2000/svg"
+        element["xmlns:xlink"] = "http://www.w3.org/1999/xlink"
+        svg = CONTROL.sub("", str(element))
         ET.fromstring(svg)
-    except ET.ParseError:  # HTML forgives, a picture does not
+    except (TypeError, ET.ParseError):  # none, or one that HTML alone forgives
         return ""
     return base64.b64encode(svg.encode()).decode()
 

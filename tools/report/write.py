@@ -10,22 +10,6 @@ from tools.reader import ReadError, read_notebook
 from tools.report.exporter import ReportError, ReportExporter
 from tools.report.pdf import print_page
 
-from nbformat import NotebookNode
-
-
-def final_accuracy(notebook: NotebookNode) -> str | None:
-    """What the cell tagged `final-accuracy` printed, such as `test accuracy: NN.NN %`, if any is.
-
-    Raises:
-        ReportError: if it printed nothing.
-    """
-    tagged = [c for c in notebook.cells if "final-accuracy" in c.metadata.get("tags", [])]
-    outputs = [output for cell in tagged for output in cell.get("outputs", [])]
-    printed = "".join(one.text for one in outputs if one.get("name") == "stdout").strip()
-    if tagged and not printed:
-        raise ReportError("No cell tagged final-accuracy printed the test accuracy.")
-    return printed or None
-
 
 def write_report(
     source: Path,
@@ -35,7 +19,7 @@ def write_report(
     allow_errors: bool = False,
     head: str = "",
 ) -> str | None:
-    """Write the report, and return the final accuracy if there is one and errors are not allowed.
+    """Write the report, and return what the cell tagged `final-accuracy` printed, if there is one.
 
     Args:
         source: an executed notebook.
@@ -58,8 +42,7 @@ def write_report(
             "path": str(source.parent),  # where embedded pictures lie
             "modified_date": f"{saved:%B} {saved.day}, {saved.year}",  # as nbconvert writes it
         }
-        page, _ = exporter.from_notebook_node(notebook, resources={"metadata": about})
-        accuracy = None if allow_errors else final_accuracy(notebook)
+        page, resources = exporter.from_notebook_node(notebook, resources={"metadata": about})
     except (ReadError, ReportError) as error:
         raise ReportError(f"{source}: {error}") from None
     except Exception as error:  # a notebook may hold anything, and nbconvert expects less
@@ -70,7 +53,7 @@ def write_report(
         write_whole(target, print_page(page, target.parent) if as_pdf else page)
     except OSError as error:
         raise ReportError(f"Cannot write {target}: {error.strerror}.") from error
-    return accuracy
+    return resources["accuracy"] or None
 
 
 def main() -> None:
