@@ -9,12 +9,12 @@ import subprocess
 import sys
 
 SECONDS = 120
-MEMORY = 4 * 2**30  # bytes, where the system can limit them
+MEMORY = 4 * 2**30  # bytes of data, where the system can limit them
 TOO_MUCH = "the notebook is too large or too nested."
 
 
 def limit_memory() -> None:
-    """Limit the bytes of data that this process, and each that it starts, can have."""
+    """Limit what this process, and each that it starts, can have."""
     import resource  # not on Windows
 
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))

@@ -7,9 +7,8 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from tools.report.cells import cell_html, render
 from tools.report.formulas import font_face, set_formulas
-from tools.report.markdown import render
-from tools.report.outputs import cell_html
 from tools.report.page import fill_head, finish_tables, number_figures, order_headings
 from tools.report.sanitise import CONTROL, sanitise
 
@@ -71,26 +70,19 @@ class ReportExporter(HTMLExporter):
         """Number the code cells and find the problems, after the cells were run if asked to."""
         nb, resources = super()._preprocess(nb, resources)
         nb.metadata.pop("widgets", None)  # nbconvert trips over broken ones
-        resources |= {"head": sanitise(render(self.head)), "problems": {}}
-        checks = count(1)
+        checks, problems = count(1), {}
         code = [cell for cell in nb.cells if cell.cell_type == "code" and cell.source.strip()]
         for number, cell in enumerate(code, start=1):
-            cell.metadata["number"] = number
-            if "check" in cell.metadata.get("tags", []):
-                cell.metadata["check"] = next(checks)
-            if problem := _problem(cell):
-                resources["problems"][number] = problem
-        for number, problem in resources["problems"].items():
-            if not self.allow_errors:
-                advice = "Run the whole notebook without an error first."
-                raise ReportError(f"Code cell {number} {problem}. {advice}")
-        return nb, resources
-
-
-def _problem(cell: NotebookNode) -> str:
-    """What went wrong with a code cell, in a few words; empty if nothing did."""
-    may_fail = "raises-exception" in cell.metadata.get("tags", [])
-    for output in cell.outputs:
-        if output.output_type == "error" and not may_fail:
-            return f"failed with {output.ename}: {' '.join(output.evalue.split())}"[:200]
-    return "" if cell.execution_count or cell.outputs else "was not run"
+            tags = cell.metadata.get("tags", [])
+            cell.metadata |= {"number": number, "check": next(checks) if "check" in tags else None}
+            errors = [output for output in cell.outputs if output.output_type == "error"]
+            if errors and "raises-exception" not in tags:
+                said = " ".join(errors[0].evalue.split())
+                problems[number] = f"failed with {errors[0].ename}: {said}"[:200]
+            elif not (cell.execution_count or cell.outputs):
+                problems[number] = "was not run"
+        if problems and not self.allow_errors:
+            number, problem = next(iter(problems.items()))
+            advice = "Run the whole notebook without an error first."
+            raise ReportError(f"Code cell {number} {problem}. {advice}")
+        return nb, resources | {"head": sanitise(render(self.head)), "problems": problems}

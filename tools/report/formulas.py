@@ -1,4 +1,4 @@
-"""Set LaTeX formulas as MathML, with the glyphs that they need."""
+"""Find formulas in HTML and set them as MathML, with the glyphs that they need."""
 
 import base64
 import io
@@ -26,6 +26,27 @@ MAX_GROUPS, MAX_LENGTH = 600, 20_000
 WIDE, LONG = 20, 40
 BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
 END = "\ufdd1"  # of a formula, where all are one text
+
+# Stands for a dollar that is none of a formula's, until all formulas are found.
+DOLLAR = "\ufdd0"
+# A formula in HTML, by the name of its kind. Between single dollars stands no price: a formula
+# there has no blanks at its ends, or a sign; and no empty line. Text in one may hold formulas of
+# its own. The limits keep the search short where something is opened often and never closed.
+FORMULA = r"""
+    \$\$ (?P<double> (?: \\[\s\S] | [^\\$] | \$(?!\$) )+ ) \$\$
+  | \$(?!\$) (?P<single>
+        (?= \S (?: [^$]*[^\s\\$] )? \$ | [^$]* (?: \\[A-Za-z] | [\^_=<>+] | &[lg]t; )
+          | \s*[A-Za-z]\s*\$ )
+        (?: \\(?:text\w*|mbox|hbox)\s*\{ (?: [^{}] | \{[^{}]*\} )* \}
+          | \\[\s\S] | (?!\n\s*\n)[^\\$] )+ ) \$(?!\d)
+  | \\\\?\[ (?P<brackets> [\s\S]{1,9999}? ) \\\\?\]
+  | \\\\?\( (?P<parentheses> [\s\S]{1,9999}? ) \\\\?\)
+  | (?P<reference> \\(?:eq)?ref\{[^{}]*\} )
+  | (?P<environment> \\begin\{ (?P<name> [a-z]+\*? ) \} [\s\S]{0,9999}? \\end\{ (?P=name) \} )
+"""
+IN_HTML = re.compile(FORMULA, re.VERBOSE)
+SHOWN_AS = dict.fromkeys(("double", "brackets", "environment"), "display")
+SPAN = '<span class="formula {}">{}</span>'
 
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
 MACROS = {
@@ -88,6 +109,13 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
         r"\\begin{\1*}\2\\end{\1*}",
     ),
 ]
+
+
+def mark_formulas(html: str) -> str:
+    """Put what each formula in a text of HTML says into a `span.formula`, or `.formula.display`."""
+    return IN_HTML.sub(
+        lambda found: SPAN.format(SHOWN_AS.get(found.lastgroup, ""), found[found.lastgroup]), html
+    )
 
 
 def set_formulas(page: BeautifulSoup) -> None:

@@ -24,14 +24,10 @@ FITTING = Path(__file__).with_name("templates") / "report" / "print.js"
 
 
 def print_page(page: str, folder: Path) -> bytes:
-    """Return the page as a PDF that is tagged, with the headings as bookmarks.
+    """Return the page, in HTML, as a PDF that is tagged, with the headings as bookmarks.
 
-    It is printed twice: only then it is known on which pages the headings stand.
-
-    Args:
-        page: the HTML.
-        folder: where to keep files while it prints: a Chromium that is a snap, as on Ubuntu,
-            does not see the system's folder for these.
+    It is printed twice: only then it is known on which pages the headings stand. The files for
+    that lie in `folder`: a Chromium that is a snap does not see the system's folder for these.
 
     Raises:
         ReportError: if there is no browser, or it prints nothing.
@@ -40,13 +36,12 @@ def print_page(page: str, folder: Path) -> bytes:
     if browser is None:
         raise ReportError("A PDF needs Chromium, Chrome or Edge: install one, or ask for .html.")
     folder.mkdir(parents=True, exist_ok=True)
+    numbers: dict[str, int] = {}
     with tempfile.TemporaryDirectory(dir=folder, ignore_cleanup_errors=True) as name:
         try:
-            pages = PdfReader(_print(browser, page, {}, Path(name).resolve()))
-            numbers = {
-                unquote(heading)[1:]: pages.get_destination_page_number(place) + 1
-                for heading, place in pages.named_destinations.items()
-            }
+            pdf = PdfReader(_print(browser, page, numbers, Path(name).resolve()))
+            for heading, place in pdf.named_destinations.items():
+                numbers[unquote(heading)[1:]] = pdf.get_destination_page_number(place) + 1
             return _print(browser, page, numbers, Path(name).resolve()).read_bytes()
         except (OSError, subprocess.TimeoutExpired) as error:
             raise ReportError(f"{browser} printed no PDF.") from error
@@ -54,12 +49,13 @@ def print_page(page: str, folder: Path) -> bytes:
 
 def _print(browser: str, page: str, numbers: dict[str, int], folder: Path) -> Path:
     """Print with the script that fits wide things in and numbers the contents."""
-    html, pdf = folder / "page.html", folder / "page.pdf"
-    nonce, policy = secrets.token_hex(), "default-src 'none';"
-    page = page.replace(policy, f"{policy} script-src 'nonce-{nonce}';", 1)
+    html, pdf, nonce = folder / "page.html", folder / "page.pdf", secrets.token_hex()
+    page = page.replace(
+        "default-src 'none';", f"default-src 'none'; script-src 'nonce-{nonce}';", 1
+    )
     pages = json.dumps(numbers).replace("<", r"\u003c")
-    script = f'<script nonce="{nonce}">const PAGES = {pages}\n{FITTING.read_text("utf-8")}</script>'
-    html.write_text(page + script, encoding="utf-8", errors="backslashreplace")
+    page += f'<script nonce="{nonce}">const PAGES = {pages}\n{FITTING.read_text("utf-8")}</script>'
+    html.write_text(page, encoding="utf-8", errors="backslashreplace")
     command = [browser, "--headless", "--disable-gpu", f"--user-data-dir={folder}/profile"]
     if getattr(os, "geteuid", lambda: 1)() == 0:  # the sandbox cannot start as root
         command.append("--no-sandbox")

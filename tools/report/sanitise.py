@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from urllib.parse import unquote
 
-from tools.report.markdown import DOLLAR, mark_formulas
+from tools.report.formulas import DOLLAR, mark_formulas
 
 import nh3
 import tinycss2
@@ -62,7 +62,9 @@ def sanitise(html: str, folder: str = "", attachments: Attachments | None = None
         attachments: of its cell, by name and kind, in base64.
     """
     content = BeautifulSoup(f"<body>{html}", "html5lib").body
-    _bring_symbols(content)
+    symbols = content.select("symbol")  # icons are often drawn elsewhere
+    for element in content.select("svg:has(use)"):
+        element.extend(map(copy, symbols))
     _apply_styles(content)
     for element in content.select("svg:not(svg svg)"):
         element.replace_with(_as_picture(element))
@@ -85,14 +87,6 @@ def sanitise(html: str, folder: str = "", attachments: Attachments | None = None
 
 def _may_stay(element: str, attribute: str, value: str) -> str | None:
     return value if re.fullmatch(ALLOWED.get(attribute, "(?s).*"), value.strip()) else None
-
-
-def _bring_symbols(content: Tag) -> None:
-    """Copy into each drawing the symbols that it uses; icons are often drawn elsewhere."""
-    for use in content.select("svg use"):
-        name = (use.get("xlink:href") or use.get("href") or "").removeprefix("#")
-        if symbol := content.find("symbol", id=name):
-            use.find_parent("svg").append(copy(symbol))
 
 
 def _apply_styles(content: Tag) -> None:

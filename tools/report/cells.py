@@ -1,14 +1,15 @@
-"""Text and outputs of cells as HTML: the last state of what was printed, the best kind of data."""
+"""Text and outputs of cells as HTML: Markdown, the last state of a terminal, the best of data."""
 
 import re
 from html import escape
 
-from tools.report.formulas import set_formulas
-from tools.report.markdown import render
+from tools.report.formulas import DOLLAR, FORMULA, set_formulas
 from tools.report.sanitise import MEDIA, drawing, left_out, sanitise
 
 from bs4 import BeautifulSoup
+from mistune import create_markdown
 from nbconvert.filters import ansi2html
+from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
 
 # The kinds of output that the page can show, the best first.
@@ -24,6 +25,21 @@ FIRST_SENTENCE = re.compile(r".*?[.!?](?= |$)|.*")
 # What a terminal does not show: all before the screen is cleared; titles, links and the like.
 UNSEEN = re.compile(r"(?s)\A.*(?:\x1b\[[23]J|\x1bc)|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
+# Holds, in hexadecimal digits, a formula that Markdown must not change.
+KEPT = re.compile("\ufdd2([0-9a-f]*)\ufdd2")
+
+# Markdown's own backslash comes before another one; code and what is escaped hold no formula.
+IN_MARKDOWN = re.compile(
+    r"(?P<fence> ^[ ]{0,3}(`{3,}|~{3,}) [\s\S]*? (?: ^[ ]{0,3}\2 | \Z ) )"
+    r"| (?P<ticks> `+ ) (?: (?!\n\s*\n)[^`] | (?!(?P=ticks)(?!`))`+ )+ (?P=ticks)(?!`) | "
+    + FORMULA.replace(r"\\\\?", r"\\\\")
+    + r"| (?P<escaped> \\[\s\S] )",
+    re.VERBOSE | re.MULTILINE,
+)
+# As GitHub writes them in quotations: `> [!NOTE]`.
+ALERT = re.compile(r"<blockquote>\s*<p>\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]\s*")
+BOX = '<blockquote class="alert alert-{}"><p><strong>{}.</strong> '
+
 
 def cell_html(cell: NotebookNode, folder: str = "") -> str:
     """What a cell says or shows as HTML; `folder` is where the files lie that it names."""
@@ -34,6 +50,28 @@ def cell_html(cell: NotebookNode, folder: str = "") -> str:
         return sanitise(cell.source) if is_html else _text(cell.source)
     shown = (_html(output, folder) for output in cell.outputs)
     return "\n".join(f'<div class="output">\n{one}\n</div>' for one in shown)
+
+
+class _Renderer(IPythonRenderer):
+    def text(self, text: str) -> str:
+        return super().text(text).replace("$", DOLLAR)
+
+    def _embed_image_or_attachment(self, src: str) -> str:
+        return src  # `sanitise` embeds all pictures
+
+
+def render(source: str) -> str:
+    """Markdown as HTML that is not yet safe."""
+    plugins = [*MarkdownWithMath.DEFAULT_PLUGINS, "footnotes"]
+    renderer = _Renderer(escape=False, exclude_anchor_links=True)
+    html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(_kept, source))
+    html = ALERT.sub(lambda found: BOX.format(found[1].lower(), found[1].capitalize()), html)
+    return KEPT.sub(lambda found: escape(bytes.fromhex(found[1]).decode(), quote=False), html)
+
+
+def _kept(found: re.Match) -> str:
+    is_formula = found.lastgroup not in ("fence", "ticks", "escaped")
+    return f"\ufdd2{found[0].encode().hex()}\ufdd2" if is_formula else found[0]
 
 
 def _html(output: NotebookNode, folder: str) -> str:
