@@ -15,19 +15,13 @@ from nbformat import NotebookNode
 # The kinds of output that the page can show, the best first.
 PICTURES = ["image/svg+xml", "image/png", "image/jpeg", "image/gif", "image/webp"]
 KINDS = ["text/html", "text/markdown", "text/latex", *PICTURES, "text/plain"]
-SIDES = ("width", "height")
-WIDE = 501  # pixels: a figure that a phone is too narrow for
-# This box to tick, where the screen is narrower, needs no script.
-FULL_SIZE = '<label class="full-size"><input type="checkbox"> Full size</label>'
 LONG = 40  # lines: an output of more may scroll by itself, and a keyboard can then scroll it
-
 FIRST_SENTENCE = re.compile(r".*?[.!?](?= |$)|.*")
 # What a terminal does not show: all before the screen is cleared; titles, links and the like.
 UNSEEN = re.compile(r"(?s)\A.*(?:\x1b\[[23]J|\x1bc)|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
 
 # Holds, in hexadecimal digits, a formula that Markdown must not change.
-KEPT = re.compile("\ufdd2([0-9a-f]*)\ufdd2")
-
+KEPT = re.compile("\ufdd2((?:[0-9a-f]{2})*)\ufdd2")
 # Markdown's own backslash comes before another one; code and what is escaped hold no formula.
 IN_MARKDOWN = re.compile(
     r"(?P<fence> ^[ ]{0,3}(`{3,}|~{3,}) [\s\S]*? (?: ^[ ]{0,3}\2 | \Z ) )"
@@ -66,12 +60,16 @@ def render(source: str) -> str:
     renderer = _Renderer(escape=False, exclude_anchor_links=True)
     html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(_kept, source))
     html = ALERT.sub(lambda found: BOX.format(found[1].lower(), found[1].capitalize()), html)
-    return KEPT.sub(lambda found: escape(bytes.fromhex(found[1]).decode(), quote=False), html)
+    return KEPT.sub(_given_back, html)
 
 
 def _kept(found: re.Match) -> str:
     is_formula = found.lastgroup not in ("fence", "ticks", "escaped")
     return f"\ufdd2{found[0].encode().hex()}\ufdd2" if is_formula else found[0]
+
+
+def _given_back(found: re.Match) -> str:
+    return escape(bytes.fromhex(found[1]).decode(errors="replace"), quote=False)
 
 
 def _html(output: NotebookNode, folder: str) -> str:
@@ -112,14 +110,12 @@ def _shown(kind: str, output: NotebookNode, folder: str) -> str:
     content = drawing(content) if kind == "image/svg+xml" else content
     if not content:
         return left_out("drawing")
-    attributes = {side: about[side] for side in SIDES if str(about.get(side)).isdigit()}
     plain = output.data.get("text/plain", "").strip().strip("<>")[:200]
-    attributes["alt"] = alt or plain or "Picture without a description"
-    attributes["src"] = f"data:{kind};base64,{content}"
-    image = BeautifulSoup().new_tag("img", attrs=attributes)
-    caption = f"<figcaption>{escape(FIRST_SENTENCE.match(alt)[0])}</figcaption>"
-    is_wide = int(attributes.get("width", WIDE)) >= WIDE
-    return f"<figure>{image}{caption}{FULL_SIZE if is_wide else ''}</figure>"
+    image = BeautifulSoup().new_tag("img", attrs={"src": f"data:{kind};base64,{content}"})
+    image["alt"] = alt or plain or "Picture without a description"
+    image.attrs |= {k: about[k] for k in ("width", "height") if str(about.get(k)).isdigit()}
+    words = escape(FIRST_SENTENCE.match(alt)[0])
+    return f"<figure>{image}<figcaption>{words}</figcaption></figure>"
 
 
 def _text(text: str, *, is_error: bool = False) -> str:

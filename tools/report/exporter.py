@@ -47,8 +47,7 @@ class ReportExporter(HTMLExporter):
         """Return the finished page and nbconvert's resources, with the final accuracy.
 
         Raises:
-            ReportError: if a cell failed or was not run, or none printed the accuracy that should,
-                unless `allow_errors`.
+            ReportError: if cells failed, were not run or printed no accuracy; see `allow_errors`.
         """
         html, resources = super().from_notebook_node(nb, resources, **kw)
         page = BeautifulSoup(html, "html.parser")

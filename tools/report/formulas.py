@@ -80,11 +80,6 @@ def _as_text(match: re.Match) -> str:
     return "".join(parts)
 
 
-def _as_definition(match: re.Match) -> str:
-    r"""`\newcommand{\name}[2]` as `\def\name#1#2`, which may also replace a known command."""
-    return rf"\def\{match[1]}" + "#1#2#3#4#5#6#7#8#9"[: 2 * int(match[2] or 0)]
-
-
 REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
     # Colours and sizes, which nobody has checked against the page's, go.
     (r"\\(?:textcolor|colorbox|color)\s*(?:\[\w+\])?\s*\{[^{}]*\}", ""),
@@ -96,7 +91,8 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (DELIMITER + ">", r"\1\\rangle "),
     (r"\\(?:text|mbox|hbox)\s*" + BRACED, _as_text),
     (r"\\DeclareMathOperator(\*?)\s*\{?\\(\w+)\}?\s*" + BRACED, r"\\def\\\2{\\operatorname\1{\3}}"),
-    (COMMAND + r"(?:\[(\d)\])?", _as_definition),
+    # One that is known may be defined again.
+    (COMMAND, r"\\providecommand{\\\1}{}\\renewcommand{\\\1}"),
     # The rows `a &=& b` of `eqnarray` as `a &= b`.
     (r"(?s)&([^&]*)&(?=(?:(?!\\begin).)*\\end\{eqnarray)", r"&\1"),
     (r"\\begin\{alignat(\*?)\}\s*\{\d+\}", r"\\begin{align\1}"),
@@ -104,10 +100,7 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"\\(begin|end)\{split\}", r"\\\1{aligned}"),
     (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
     # With a tag, which may not stand there.
-    (
-        r"(?s)^\s*\\begin\{(align|gather)ed\}(.*\\tag.*)\\end\{\1ed\}\s*$",
-        r"\\begin{\1*}\2\\end{\1*}",
-    ),
+    (r"(?s)^\\begin\{(align|gather)ed\}(.*\\tag.*)\\end\{\1ed\}$", r"\\begin{\1*}\2\\end{\1*}"),
 ]
 
 
@@ -125,7 +118,7 @@ def set_formulas(page: BeautifulSoup) -> None:
     was written, in a box that says so.
     """
     formulas = page.select("span.formula")
-    latex = _with_defaults(END.join(one.get_text() for one in formulas)).split(END)
+    latex = _with_defaults(END.join(one.get_text(strip=True) for one in formulas)).split(END)
     displayed = ["display" in one["class"] for one in formulas]
     known = [(_known(one), display) for one, display in zip(latex, displayed, strict=False)]
     for formula, mathml in zip(formulas, CONVERTER.convert_all(known), strict=True):

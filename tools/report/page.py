@@ -1,7 +1,7 @@
 """The parts of the page that the whole notebook decides: head, headings, contents, numbers."""
 
 import re
-from html import escape
+from html import escape, unescape
 from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote
@@ -9,8 +9,10 @@ from urllib.parse import quote
 from bs4 import BeautifulSoup, Tag
 
 NUMBER = re.compile(r"[^\w\s]?[\d.,\s]*\d[\d.,]*(e[+-]?\d+)?\s?(%|ms|s)?|NaN|nan|None|[^\w\s]|")
-# Before a table: what is longer is no caption.
-LEAD_IN = re.compile(r"\s*([^.:!?]{1,120})[.:]\s*")
+# In the last paragraph before some code.
+LEAD_IN = re.compile(
+    r"(?s)<p>(?:<strong>)?([^.:!?<]{1,120})[.:](?:</strong>(?:(?!<p>).)*)?</p>\s*</div>$"
+)
 
 
 def finish_tables(page: BeautifulSoup) -> None:
@@ -41,27 +43,19 @@ def number_figures(page: BeautifulSoup) -> None:
     A table in a text, to which no caption was given, stays without.
     """
     for caption in page.select(".code[id] figcaption:empty"):
-        caption.string = _origin(caption)
+        caption.string = _words(caption)
     for table in page.select(".code[id] table:not(table table, :has(> caption))"):
-        words = _lead_in(table) or _origin(table)
-        table.insert(0, page.new_tag("caption", string=words))
+        table.insert(0, page.new_tag("caption", string=_words(table)))
     for kind, name in {"Figure": "figcaption", "Table": "caption"}.items():
         for number, caption in enumerate(page.main.find_all(name), start=1):
             caption.insert(0, f"{kind} {number}. ")
 
 
-def _origin(shown: Tag) -> str:
-    return f"Shown by code {shown.find_parent(class_='code')['id'].removeprefix('code-')}."
-
-
-def _lead_in(table: Tag) -> str:
-    """The one short sentence that leads to the cell of a table, or the title in bold before it."""
-    before = table.find_parent(class_="code").find_previous_sibling(class_="cell")
-    for paragraph in before.select(":scope > p")[-1:] if before else []:
-        first = paragraph.next_element
-        led = LEAD_IN.fullmatch((first if first.name == "strong" else paragraph).get_text())
-        return f"{led[1]}." if led else ""
-    return ""
+def _words(shown: Tag) -> str:
+    """The short sentence that leads to what code shows, or the bold one there; else which code."""
+    code = shown.find_parent(class_="code")
+    led = LEAD_IN.search(str(code.find_previous_sibling()))
+    return f"{unescape(led[1])}." if led else f"Shown by code {code['id'].removeprefix('code-')}."
 
 
 def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -> None:
@@ -103,7 +97,7 @@ def order_headings(page: BeautifulSoup) -> None:
             continue
         words = f"Check {part.get('data-check')}"
         if part.name != "div":
-            words = part.decode_contents()
+            words = re.sub(r"</?a\b[^>]*>", "", part.decode_contents())
             level = min(max(int(part.name[1]), 2), level + 1)
             part.name = f"h{level}"
             part["id"] = part.get_text().strip().replace(" ", "-")
@@ -116,5 +110,3 @@ def order_headings(page: BeautifulSoup) -> None:
             link = f'<a href="#{quote(part["id"])}">{words}</a>'
             contents += f'<li class="{part.name}">{link}</li>'
     page.nav.append(BeautifulSoup(f"<ol>{contents}</ol>", "html.parser"))
-    for inner in page.nav.select("a a"):
-        inner.unwrap()

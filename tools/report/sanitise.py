@@ -47,10 +47,8 @@ HIDING = re.compile(
 CELL_STYLES = {"color": "--cell-ink", "background-color": "--cell-paper"}
 STYLES = {"td": CELL_STYLES, "th": CELL_STYLES, "svg": {"width": "width", "height": "height"}}
 
-Attachments = dict[str, dict[str, str]]
 
-
-def sanitise(html: str, folder: str = "", attachments: Attachments | None = None) -> str:
+def sanitise(html: str, folder: str = "", attachments: dict[str, dict] | None = None) -> str:
     """Return what can stay, with a note `[left out: ...]` for what was to be seen and cannot.
 
     All its elements are closed, so that it cannot end what it stands in. What styles hide is
@@ -66,8 +64,7 @@ def sanitise(html: str, folder: str = "", attachments: Attachments | None = None
     for element in content.select("svg:has(use)"):
         element.extend(map(copy, symbols))
     _apply_styles(content)
-    for element in content.select("svg:not(svg svg)"):
-        element.replace_with(_as_picture(element))
+    _set_drawings(content)
     _embed(content, folder, attachments or {})
     for box in content.find_all("input", type="checkbox"):
         box.replace_with("\u2611 " if box.has_attr("checked") else "\u2610 ")
@@ -131,9 +128,8 @@ def left_out(*things: str) -> str:
     return note if things else ""
 
 
-def _embed(content: Tag, folder: str, attachments: Attachments) -> None:
+def _embed(content: Tag, folder: str, attachments: dict[str, dict]) -> None:
     """Put media into the page, and a note, one for each kind and address, for what cannot be."""
-    notes: set[str] = set()
     for element in content.find_all(LEFT_OUT + MEDIA):
         if element.decomposed:
             continue
@@ -147,14 +143,13 @@ def _embed(content: Tag, folder: str, attachments: Attachments) -> None:
             continue
         kind = "picture" if element.name == "img" else element.name
         words = [kind, "" if address.startswith("data:") else address, element.get("alt")]
-        note = left_out(" ".join(filter(None, words)))
-        if note not in notes:
-            notes.add(note)
-            element.insert_before(BeautifulSoup(note, "html.parser"))
+        note = BeautifulSoup(left_out(" ".join(filter(None, words))), "html.parser").span
+        if not content.find(string=note.string):
+            element.insert_before(note)
         element.decompose()
 
 
-def _data(address: str, folder: str, attachments: Attachments) -> str:
+def _data(address: str, folder: str, attachments: dict[str, dict]) -> str:
     """What lies at an address as one that holds it itself; empty if it is not there."""
     if address.startswith("attachment:"):
         attached = attachments.get(unquote(address.removeprefix("attachment:")), {})
@@ -188,12 +183,11 @@ def drawing(svg: str) -> str:
     return base64.b64encode(svg.encode()).decode()
 
 
-def _as_picture(element: Tag) -> Tag | str:
-    """A drawing in HTML as an `img`, in which nothing can run or load."""
-    if not element.find(True):
-        return ""
-    data = drawing(str(element))
-    title = element.title.get_text() if element.title else "Drawing without a description"
-    kept = {name: element[name] for name in ("width", "height", "style") if element.get(name)}
-    kept |= {"alt": title, "src": f"data:image/svg+xml;base64,{data}" if data else ""}
-    return BeautifulSoup().new_tag("img", attrs=kept)
+def _set_drawings(content: Tag) -> None:
+    """Make of each drawing an `img`, in which nothing can run or load."""
+    for svg in content.select("svg:has(*):not(svg svg)"):
+        kept = {name: svg[name] for name in ("width", "height", "style") if svg.get(name)}
+        kept["alt"] = svg.title.get_text() if svg.title else "Drawing without a description"
+        data = drawing(str(svg))
+        kept["src"] = f"data:image/svg+xml;base64,{data}" if data else ""
+        svg.replace_with(BeautifulSoup().new_tag("img", attrs=kept))
