@@ -60,16 +60,12 @@ def render(source: str) -> str:
     renderer = _Renderer(escape=False, exclude_anchor_links=True)
     html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(_kept, source))
     html = ALERT.sub(lambda found: BOX.format(found[1].lower(), found[1].capitalize()), html)
-    return KEPT.sub(_given_back, html)
+    return KEPT.sub(lambda found: escape(bytes.fromhex(found[1]).decode(), quote=False), html)
 
 
 def _kept(found: re.Match) -> str:
     is_formula = found.lastgroup not in ("fence", "ticks", "escaped")
     return f"\ufdd2{found[0].encode().hex()}\ufdd2" if is_formula else found[0]
-
-
-def _given_back(found: re.Match) -> str:
-    return escape(bytes.fromhex(found[1]).decode(errors="replace"), quote=False)
 
 
 def _html(output: NotebookNode, folder: str) -> str:

@@ -4,10 +4,11 @@ import base64
 import io
 import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from unicodedata import normalize
 
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, Comment, Tag
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from math_core import LatexToMathML
@@ -45,8 +46,6 @@ FORMULA = r"""
   | (?P<environment> \\begin\{ (?P<name> [a-z]+\*? ) \} [\s\S]{0,9999}? \\end\{ (?P=name) \} )
 """
 IN_HTML = re.compile(FORMULA, re.VERBOSE)
-SHOWN_AS = dict.fromkeys(("double", "brackets", "environment"), "display")
-SPAN = '<span class="formula {}">{}</span>'
 
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
 MACROS = {
@@ -104,11 +103,17 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
 ]
 
 
-def mark_formulas(html: str) -> str:
-    """Put what each formula in a text of HTML says into a `span.formula`, or `.formula.display`."""
-    return IN_HTML.sub(
-        lambda found: SPAN.format(SHOWN_AS.get(found.lastgroup, ""), found[found.lastgroup]), html
-    )
+def mark_formulas(content: Tag) -> None:
+    """Put what each formula in HTML says into a `span.formula`, or `span.formula.display`."""
+    for text in content.find_all(string=re.compile(r"[$\\]")):
+        if not isinstance(text, Comment) and not text.find_parent(["pre", "code", "kbd", "samp"]):
+            html = IN_HTML.sub(_as_span, escape(text, quote=False))
+            text.replace_with(*BeautifulSoup(f"<p>{html}", "html.parser").p.contents)
+
+
+def _as_span(found: re.Match) -> str:
+    kind = "display" if found.lastgroup in ("double", "brackets", "environment") else ""
+    return f'<span class="formula {kind}">{found[found.lastgroup]}</span>'
 
 
 def set_formulas(page: BeautifulSoup) -> None:

@@ -4,7 +4,6 @@ import base64
 import mimetypes
 import re
 import xml.etree.ElementTree as ET
-from collections import defaultdict
 from contextlib import suppress
 from copy import copy
 from html import escape
@@ -15,7 +14,7 @@ from tools.report.formulas import DOLLAR, mark_formulas
 
 import nh3
 import tinycss2
-from bs4 import BeautifulSoup, Comment, Tag
+from bs4 import BeautifulSoup, Tag
 from soupsieve import SelectorSyntaxError
 
 # Other elements go, but their text stays; of some, the text too.
@@ -70,7 +69,7 @@ def sanitise(html: str, folder: str = "", attachments: dict[str, dict] | None = 
         box.replace_with("\u2611 " if box.has_attr("checked") else "\u2610 ")
     for target in content.select("a[name]:not([id])"):
         target["id"] = target["name"]
-    _mark_formulas(content)
+    mark_formulas(content)
     return nh3.clean(
         content.decode_contents().replace(DOLLAR, "$"),
         tags=KEPT,
@@ -91,11 +90,11 @@ def _apply_styles(content: Tag) -> None:
 
     Of two rules the later one holds, and one that is `!important`.
     """
-    sheets = _of_sheets(content)
+    _read_sheets(content)
     for element in content.select(":not(svg *)"):
         if element.decomposed:  # with what it was in
             continue
-        css = sheets[id(element)] + element.attrs.pop("style", "")
+        css = element.attrs.pop("sheets", "") + element.attrs.pop("style", "")
         declared = [one for one in tinycss2.parse_blocks_contents(css) if one.type == "declaration"]
         look = {"display": "none"} if element.css.match("[hidden], dialog:not([open])") else {}
         for one in sorted(declared, key=lambda one: one.important):
@@ -108,18 +107,17 @@ def _apply_styles(content: Tag) -> None:
             element["style"] = style
 
 
-def _of_sheets(content: Tag) -> dict[int, str]:
-    """What the style sheets say about each element, by its `id`."""
+def _read_sheets(content: Tag) -> None:
+    """Leave on each element what the style sheets say about it, as its attribute `sheets`."""
     by_id = {f"#{one['id']}": [one] for one in content.select("[id]")}
-    said: dict[int, str] = defaultdict(str)
     rules = [tinycss2.parse_stylesheet(one.string or "") for one in content.find_all("style")]
     for rule in (one for sheet in rules for one in sheet if one.type == "qualified-rule"):
+        css = tinycss2.serialize(rule.content) + ";"
         for selector in tinycss2.serialize(rule.prelude).split(","):
             with suppress(SelectorSyntaxError, NotImplementedError):  # not of a still page
                 # Styler has thousands of rules for one element each.
                 for element in by_id.get(selector.strip()) or content.select(selector):
-                    said[id(element)] += tinycss2.serialize(rule.content) + ";"
-    return said
+                    element["sheets"] = element.get("sheets", "") + css
 
 
 def left_out(*things: str) -> str:
@@ -163,13 +161,6 @@ def _data(address: str, folder: str, attachments: dict[str, dict]) -> str:
     return address if EMBEDDED.match(address) else ""
 
 
-def _mark_formulas(content: Tag) -> None:
-    for text in content.find_all(string=re.compile(r"[$\\]")):
-        if not isinstance(text, Comment) and not text.find_parent(["pre", "code", "kbd", "samp"]):
-            marked = f"<p>{mark_formulas(escape(text, quote=False))}"
-            text.replace_with(*BeautifulSoup(marked, "html.parser").p.contents)
-
-
 def drawing(svg: str) -> str:
     """A drawing as base64, complete as it has to be in a file of its own; empty if it is none."""
     element = BeautifulSoup(f"<body>{svg[svg.find('<svg') :]}", "html5lib").svg
@@ -189,5 +180,5 @@ def _set_drawings(content: Tag) -> None:
         kept = {name: svg[name] for name in ("width", "height", "style") if svg.get(name)}
         kept["alt"] = svg.title.get_text() if svg.title else "Drawing without a description"
         data = drawing(str(svg))
-        kept["src"] = f"data:image/svg+xml;base64,{data}" if data else ""
+        kept["src"] = data and f"data:image/svg+xml;base64,{data}"
         svg.replace_with(BeautifulSoup().new_tag("img", attrs=kept))
