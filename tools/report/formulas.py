@@ -16,11 +16,9 @@ from math_core import LatexToMathML
 FONT = Path(__file__).with_name("font") / "stix-two-math.woff"
 # Browsers slant a letter that stands alone by drawing one of these instead: Latin, Greek.
 SLANTED = ["\N{PLANCK CONSTANT}", *map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)])]
-# What browsers lose over a single letter: bars, and this hat.
-DRAWN = {
-    '<mo stretchy="true">\N{COMBINING LOW LINE}</mo>': '<mo class="bar"></mo>',
-    "\N{COMBINING CIRCUMFLEX ACCENT}": "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}",
-}
+# What browsers lose over a single letter, and what they draw.
+BAR = ('<mo stretchy="true">\N{COMBINING LOW LINE}</mo>', '<mo class="bar"></mo>')
+HAT = ("\N{COMBINING CIRCUMFLEX ACCENT}", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}")
 # math-core overflows its stack somewhat above two thousand levels.
 MAX_GROUPS, MAX_LENGTH = 600, 20_000
 # Characters: what a phone may be too narrow for, within a line and by itself.
@@ -64,7 +62,6 @@ CONVERTER = LatexToMathML(
     global_group=True,
     allow_unreliable_rendering=True,
 )
-NUMBERED = r"\\begin\{(?:equation|align|gather|multline)\*?\}"
 TAG = r"\\tag\*?\s*\{[^{}]*\}"
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
 COMMAND = r"\\(?:re|provide)?(?:new)?command\*?\s*\{?\\([A-Za-z]+)\}?\s*"
@@ -94,8 +91,7 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (COMMAND, r"\\providecommand{\\\1}{}\\renewcommand{\\\1}"),
     # The rows `a &=& b` of `eqnarray` as `a &= b`.
     (r"(?s)&([^&]*)&(?=(?:(?!\\begin).)*\\end\{eqnarray)", r"&\1"),
-    (r"\\begin\{alignat(\*?)\}\s*\{\d+\}", r"\\begin{align\1}"),
-    (r"\\(begin|end)\{(?:alignat|flalign|eqnarray)(\*?)\}", r"\\\1{align\2}"),
+    (r"\\(begin|end)\{(?:alignat|flalign|eqnarray)(\*?)\}(?:\s*\{\d+\})?", r"\\\1{align\2}"),
     (r"\\(begin|end)\{split\}", r"\\\1{aligned}"),
     (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
     # With a tag, which may not stand there.
@@ -127,9 +123,7 @@ def set_formulas(page: BeautifulSoup) -> None:
     displayed = ["display" in one["class"] for one in formulas]
     known = [(_known(one), display) for one, display in zip(latex, displayed, strict=False)]
     for formula, mathml in zip(formulas, CONVERTER.convert_all(known), strict=True):
-        for lost, drawn in DRAWN.items():
-            mathml = mathml.replace(lost, drawn)
-        math = BeautifulSoup(mathml, "html.parser").math
+        math = BeautifulSoup(mathml.replace(*BAR).replace(*HAT), "html.parser").math
         if math is None:
             formula["class"] = "latex"
             formula.string.wrap(page.new_tag("code"))
@@ -164,8 +158,8 @@ def _known(latex: str) -> str:
         return r"\toomuch"
     for pattern, replacement in REWRITTEN:
         latex = re.sub(pattern, replacement, latex)
-    if re.search(NUMBERED, latex):  # which alone may have a tag or a label
-        return latex
+    if re.search(r"\\begin\{(equation|align|gather|multline)\*?\}", latex):
+        return latex  # as it is: in these may stand a tag or a label
     tag = re.search(TAG, latex)
     latex = _broken(re.sub(rf"\\label\{{[^{{}}]*\}}|{TAG}", "", latex))
     return rf"\begin{{equation}}{latex}{tag[0]}\end{{equation}}" if tag else latex
@@ -183,9 +177,8 @@ def _broken(latex: str) -> str:
 
 
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
-    """The formula in parts that may stand in lines of their own: browsers break no formula.
-
-    It is cut at wide spaces or, if it is long without them, before signs outside of parentheses.
+    """The formula in parts that may stand in lines of their own, which browsers do not break it in:
+    cut at wide spaces or, if it is long without them, before signs outside of parentheses.
     """
     rooms = math.find_all("mspace", width="2em", recursive=False)
     is_long = not rooms and len(math.get_text()) > LONG

@@ -38,10 +38,7 @@ def finish_tables(page: BeautifulSoup) -> None:
 
 
 def number_figures(page: BeautifulSoup) -> None:
-    """Caption all that code shows, if only with the number of that code, and number the captions.
-
-    A table in a text, to which no caption was given, stays without.
-    """
+    """Caption all that code shows, if only with the number of that code, and number captions."""
     for caption in page.select(".code[id] figcaption:empty"):
         caption.string = _words(caption)
     for table in page.select(".code[id] table:not(table table, :has(> caption))"):
@@ -86,8 +83,7 @@ def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -
 def order_headings(page: BeautifulSoup) -> None:
     """Leave one `h1` and no gap between levels, give each an anchor, list them as contents.
 
-    The contents go two levels deep; the checks stand in them on the second. The anchors are
-    those of JupyterLab, so that a notebook's links work.
+    The contents go two levels deep, with the checks. The anchors are as in JupyterLab.
     """
     anchors: set[str] = set()
     level, contents = 1, ""

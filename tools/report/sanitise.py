@@ -25,12 +25,11 @@ KEPT |= {"msub", "msup", "msubsup", "munder", "mover", "munderover", "mtable", "
 UNSEEN = {"style", "template", "title", "noscript"}
 KEPT_ATTRIBUTES = {
     *("href", "id", "title", "open", "start", "src", "alt", "width", "height", "dir", "lang"),
-    *("style", "class", "colspan", "rowspan", "scope", "display", "controls"),
+    *("style", "class", "colspan", "rowspan", "scope", "display", "controls", "name"),
 }
-# Pygments' names for parts of code, and ours: no other look can be borrowed.
-OURS = r"highlight|formula|display|left-out|footnotes|alert|alert-\w+"
 ALLOWED = {
-    "class": rf"(({OURS}|[a-z]{{1,3}}\d?)( |$))+",
+    # Pygments' names for parts of code, and ours: no other look can be borrowed.
+    "class": r"((highlight|formula|display|left-out|footnotes|alert(-\w+)?|[a-z]{1,3}\d?)( |$))+",
     "href": r"(?i)((https?:|mailto:|#).*|[^:]*)",  # `data:` is for media, not for links
 }
 LEFT_OUT = ["script", "iframe", "object", "embed", "canvas"]
@@ -67,8 +66,6 @@ def sanitise(html: str, folder: str = "", attachments: dict[str, dict] | None = 
     _embed(content, folder, attachments or {})
     for box in content.find_all("input", type="checkbox"):
         box.replace_with("\u2611 " if box.has_attr("checked") else "\u2610 ")
-    for target in content.select("a[name]:not([id])"):
-        target["id"] = target["name"]
     mark_formulas(content)
     return nh3.clean(
         content.decode_contents().replace(DOLLAR, "$"),
@@ -86,10 +83,7 @@ def _may_stay(element: str, attribute: str, value: str) -> str | None:
 
 
 def _apply_styles(content: Tag) -> None:
-    """Take out what a page without a script never shows; leave the styles that the page keeps.
-
-    Of two rules the later one holds, and one that is `!important`.
-    """
+    """Take out what a page without a script never shows; leave the styles that the page keeps."""
     _read_sheets(content)
     for element in content.select(":not(svg *)"):
         if element.decomposed:  # with what it was in
@@ -97,7 +91,7 @@ def _apply_styles(content: Tag) -> None:
         css = element.attrs.pop("sheets", "") + element.attrs.pop("style", "")
         declared = [one for one in tinycss2.parse_blocks_contents(css) if one.type == "declaration"]
         look = {"display": "none"} if element.css.match("[hidden], dialog:not([open])") else {}
-        for one in sorted(declared, key=lambda one: one.important):
+        for one in sorted(declared, key=lambda one: one.important):  # of two the later one holds
             look[one.lower_name] = tinycss2.serialize(one.value).strip().lower()
         if any(HIDING.fullmatch(f"{name}:{value}") for name, value in look.items()):
             element.decompose()

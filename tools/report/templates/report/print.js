@@ -10,23 +10,22 @@ matchMedia("print").addEventListener("change", () => {
 function fit(box) {
   const scale = box.parentElement.clientWidth / box.scrollWidth
   const table = box.querySelector(":scope > table:not(:has([colspan], [rowspan], table, .part))")
-  if (scale < READABLE && table) return split(box, table, scale)
+  const columns = Math.max(...Array.from(table?.rows ?? [], (row) => row.cells.length))
+  if (scale < READABLE && columns > 1) return split(box, columns, scale / READABLE)
   if (scale < 1) box.style.zoom = scale * 0.99
   if (scale < 0.5) box.insertAdjacentHTML("afterend", `<span class="left-out">${NOTE}</span>`)
 }
 
 // As many columns in each part as stay readable, the first column in all of them.
-function split(box, table, scale) {
-  const { cells } = table.rows[0]
-  const first = cells[0].offsetWidth / box.scrollWidth
-  const size = Math.max(1, Math.floor((cells.length - 1) * (scale / READABLE - first) / (1 - first)))
-  for (let from = 1; from < cells.length; from += size) {
+function split(box, columns, share) {
+  const size = Math.max(1, Math.floor(columns * share) - 1)
+  for (let from = 1; from < columns; from += size) {
     const part = box.cloneNode(true)
     box.before(part)
     for (const row of part.querySelectorAll("tr"))
       [...row.cells].forEach((cell, i) => i == 0 || (from <= i && i < from + size) || cell.remove())
     const caption = part.querySelector("caption") ?? part.firstChild.createCaption()
-    const words = ` (columns ${from + 1} to ${Math.min(from + size, cells.length)})`
+    const words = ` (columns ${from + 1} to ${Math.min(from + size, columns)})`
     caption.insertAdjacentHTML("beforeend", `<span class="part">${words}</span>`)
     fit(part)
   }
