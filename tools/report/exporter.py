@@ -27,9 +27,8 @@ class ReportError(ConversionException):
 class ReportExporter(HTMLExporter):
     """An accessible page in one file, from the template in `tools/report/templates/report`.
 
-    Two tags fill the head of the page: the table that a cell tagged `facts` shows, and the
-    line that the cell tagged `final-accuracy` prints. The tags of Jupyter Book fold and remove;
-    the code of cells tagged `facts` or `check` comes folded too.
+    At its head stand the table that a cell tagged `facts` shows, and the line that the cell tagged
+    `final-accuracy` prints. The tags of Jupyter Book fold and remove; `facts` and `check` fold too.
     """
 
     export_from_notebook = "Report"
@@ -53,7 +52,8 @@ class ReportExporter(HTMLExporter):
         page = BeautifulSoup(html, "html.parser")
         final = page.select(".celltag_final-accuracy .output > pre:not(.stderr)")
         resources["accuracy"] = "".join(one.get_text() for one in final).strip()
-        if page.select(".celltag_final-accuracy") and not (final or self.allow_errors):
+        is_due = page.select(".celltag_final-accuracy") and not self.allow_errors
+        if is_due and not resources["accuracy"]:
             raise ReportError("No cell tagged final-accuracy printed the test accuracy.")
         set_formulas(page)
         finish_tables(page)
@@ -82,6 +82,7 @@ class ReportExporter(HTMLExporter):
                 problems[number] = "was not run"
         if problems and not self.allow_errors:
             number, problem = next(iter(problems.items()))
-            advice = "Run the whole notebook without an error first."
-            raise ReportError(f"Code cell {number} {problem}. {advice}")
+            raise ReportError(
+                f"Code cell {number} {problem}. First run all cells without an error."
+            )
         return nb, resources | {"head": sanitise(render(self.head)), "problems": problems}

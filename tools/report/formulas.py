@@ -48,19 +48,13 @@ IN_HTML = re.compile(FORMULA, re.VERBOSE)
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
 MACROS = {
     "cr": r"\\",
-    "mathbbm": r"\mathbb{#1}",
-    "mathds": r"\mathbb{#1}",
     "ref": r"\eqref{#1}",
     "smash": "#1",
     "strut": r"\mathstrut",
     "substack": r"\begin{subarray}{c}#1\end{subarray}",
 }
 CONVERTER = LatexToMathML(
-    macros=MACROS,
-    fancy_error=False,
-    continue_on_error=True,
-    global_group=True,
-    allow_unreliable_rendering=True,
+    macros=MACROS, continue_on_error=True, global_group=True, allow_unreliable_rendering=True
 )
 TAG = r"\\tag\*?\s*\{[^{}]*\}"
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
@@ -82,6 +76,7 @@ REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
     (r"\\(?:tiny|(?:script|footnote|normal)size|small|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])", ""),
     (r"\\(?:vspace|require)\*?\{[^{}]*\}", ""),
     (r"\\hspace\*", r"\\hspace"),
+    (r"\\math(?:bbm|ds)(?![A-Za-z])", r"\\mathbb"),
     (r"\\\\\*?\s*\[[^\]&]*\]", r"\\\\ "),  # the room between two lines
     (DELIMITER + "<", r"\1\\langle "),
     (DELIMITER + ">", r"\1\\rangle "),
@@ -161,19 +156,15 @@ def _known(latex: str) -> str:
     if re.search(r"\\begin\{(equation|align|gather|multline)\*?\}", latex):
         return latex  # as it is: in these may stand a tag or a label
     tag = re.search(TAG, latex)
-    latex = _broken(re.sub(rf"\\label\{{[^{{}}]*\}}|{TAG}", "", latex))
-    return rf"\begin{{equation}}{latex}{tag[0]}\end{{equation}}" if tag else latex
-
-
-def _broken(latex: str) -> str:
-    r"""A formula with `\\` on its first level, where LaTeX itself breaks no line, broken there."""
-    latex = re.sub(r"(\\\\\s*)+$", "", latex)
-    depth, breaks = 0, False
+    latex = re.sub(rf"\\label\{{[^{{}}]*\}}|{TAG}|(\\\\\s*)+$", "", latex)
+    depth, breaks = 0, False  # of lines on the first level, where LaTeX itself breaks none
     for line, opening, closing in re.findall(r"(\\\\)|(\\begin\b|\{)|(\\end\b|\})|\\.", latex):
         depth += bool(opening) - bool(closing)
         breaks = breaks or (bool(line) and depth == 0)
-    kind = "aligned" if "&" in latex else "gathered"
-    return rf"\begin{{{kind}}}{latex}\end{{{kind}}}" if breaks else latex
+    if breaks:
+        kind = "aligned" if "&" in latex else "gathered"
+        latex = rf"\begin{{{kind}}}{latex}\end{{{kind}}}"
+    return rf"\begin{{equation}}{latex}{tag[0]}\end{{equation}}" if tag else latex
 
 
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
@@ -190,7 +181,7 @@ def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
             child["form"] = "infix"  # it keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
         parts[-1].append(child)
-        if child in rooms:
+        if child in rooms and parts[-1].contents != [child]:
             parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]
 

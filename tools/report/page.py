@@ -10,9 +10,7 @@ from bs4 import BeautifulSoup, Tag
 
 NUMBER = re.compile(r"[^\w\s]?[\d.,\s]*\d[\d.,]*(e[+-]?\d+)?\s?(%|ms|s)?|NaN|nan|None|[^\w\s]|")
 # In the last paragraph before some code.
-LEAD_IN = re.compile(
-    r"(?s)<p>(?:<strong>)?([^.:!?<]{1,120})[.:](?:</strong>(?:(?!<p>).)*)?</p>\s*</div>$"
-)
+LEAD_IN = re.compile(r"(?s)<p>(<strong>)?([^.:!?<]{1,99})[.:](</strong>((?!<p>).)*)?</p>\s*</div>$")
 
 
 def finish_tables(page: BeautifulSoup) -> None:
@@ -52,7 +50,7 @@ def _words(shown: Tag) -> str:
     """The short sentence that leads to what code shows, or the bold one there; else which code."""
     code = shown.find_parent(class_="code")
     led = LEAD_IN.search(str(code.find_previous_sibling()))
-    return f"{unescape(led[1])}." if led else f"Shown by code {code['id'].removeprefix('code-')}."
+    return f"{unescape(led[2])}." if led else f"Shown by code {code['id'].removeprefix('code-')}."
 
 
 def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -> None:
@@ -70,9 +68,8 @@ def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -
         facts.append((escape(name.get_text()), " ".join(values)))
     name, _, value = escape(resources["accuracy"]).partition(": ")
     facts.append((name, value and f"<strong>{value}</strong>"))
-    for number, problem in resources["problems"].items():
-        link = f'<a href="#code-{number}">code cell {number}</a>'
-        facts.append(("problem", f"{link} {escape(problem)}"))
+    for n, problem in resources["problems"].items():
+        facts.append(("problem", f'<a href="#code-{n}">code cell {n}</a> {escape(problem)}'))
     shown = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts if value)
     page.header.extend([title.extract(), BeautifulSoup(f"<dl>{shown}</dl>", "html.parser")])
     running = re.sub(r'["\\<\n]', " ", title.get_text())[:80]
@@ -103,6 +100,5 @@ def order_headings(page: BeautifulSoup) -> None:
             link = {"class": "anchor", "href": f"#{quote(part['id'])}", "tabindex": "-1"}
             part.append(page.new_tag("a", attrs=link | {"aria-hidden": "true"}))
         if part.name in ("h2", "h3", "div"):
-            link = f'<a href="#{quote(part["id"])}">{words}</a>'
-            contents += f'<li class="{part.name}">{link}</li>'
+            contents += f'<li class="{part.name}"><a href="#{quote(part["id"])}">{words}</a></li>'
     page.nav.append(BeautifulSoup(f"<ol>{contents}</ol>", "html.parser"))

@@ -17,12 +17,11 @@ import tinycss2
 from bs4 import BeautifulSoup, Tag
 from soupsieve import SelectorSyntaxError
 
-# Other elements go, but their text stays; of some, the text too.
+# Other elements go, but their text stays.
 KEPT = nh3.ALLOWED_TAGS - {"area", "article", "aside", "footer", "header", "map", "nav"}
 KEPT |= {"audio", "section", "tfoot", "video"}
 KEPT |= {"math", "mrow", "mi", "mn", "mo", "mtext", "mspace", "mfrac", "msqrt", "mroot", "mstyle"}
 KEPT |= {"msub", "msup", "msubsup", "munder", "mover", "munderover", "mtable", "mtr", "mtd"}
-UNSEEN = {"style", "template", "title", "noscript"}
 KEPT_ATTRIBUTES = {
     *("href", "id", "title", "open", "start", "src", "alt", "width", "height", "dir", "lang"),
     *("style", "class", "colspan", "rowspan", "scope", "display", "controls", "name"),
@@ -32,7 +31,6 @@ ALLOWED = {
     "class": r"((highlight|formula|display|left-out|footnotes|alert(-\w+)?|[a-z]{1,3}\d?)( |$))+",
     "href": r"(?i)((https?:|mailto:|#).*|[^:]*)",  # `data:` is for media, not for links
 }
-LEFT_OUT = ["script", "iframe", "object", "embed", "canvas"]
 MEDIA = ["img", "audio", "video"]
 EMBEDDED = re.compile("data:(image|audio|video)/")
 # No characters of a page; terminals leave them, and the JSON of other programs.
@@ -40,8 +38,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ufdd0-\ufdef\ufffe\u
 HIDING = re.compile(
     "display:none|visibility:(hidden|collapse)|clip:.*|((max-)?(width|height)|opacity):0(px|r?em)?"
 )
-# The styles that stay. The style sheet uses its own names for the colours of cells, and changes
-# those that could not be read.
+# The style sheet uses its own names for cells' colours, and changes those that cannot be read.
 CELL_STYLES = {"color": "--cell-ink", "background-color": "--cell-paper"}
 STYLES = {"td": CELL_STYLES, "th": CELL_STYLES, "svg": {"width": "width", "height": "height"}}
 
@@ -50,12 +47,8 @@ def sanitise(html: str, folder: str = "", attachments: dict[str, dict] | None = 
     """Return what can stay, with a note `[left out: ...]` for what was to be seen and cannot.
 
     All its elements are closed, so that it cannot end what it stands in. What styles hide is
-    gone, pictures are embedded, and formulas are marked for `set_formulas`.
-
-    Args:
-        html: of a cell, or of one of its outputs.
-        folder: where the files lie that it names.
-        attachments: of its cell, by name and kind, in base64.
+    gone, pictures are embedded, and formulas are marked for `set_formulas`. `folder` is where the
+    files lie that it names, `attachments` those of its cell, by name and kind, in base64.
     """
     content = BeautifulSoup(f"<body>{html}", "html5lib").body
     symbols = content.select("symbol")  # icons are often drawn elsewhere
@@ -70,7 +63,7 @@ def sanitise(html: str, folder: str = "", attachments: dict[str, dict] | None = 
     return nh3.clean(
         content.decode_contents().replace(DOLLAR, "$"),
         tags=KEPT,
-        clean_content_tags=UNSEEN,
+        clean_content_tags={"style", "template", "title", "noscript"},
         attributes={"*": KEPT_ATTRIBUTES},
         attribute_filter=_may_stay,
         url_schemes={"http", "https", "mailto", "data"},
@@ -116,13 +109,13 @@ def _read_sheets(content: Tag) -> None:
 
 def left_out(*things: str) -> str:
     """The note for things that cannot be shown; empty for none."""
-    note = f'<span class="left-out">[left out: {escape(", ".join(things))}]</span>'
-    return note if things else ""
+    text = escape(f"[left out: {', '.join(things)}]")
+    return f'<span class="left-out">{text}</span>' if things else ""
 
 
 def _embed(content: Tag, folder: str, attachments: dict[str, dict]) -> None:
     """Put media into the page, and a note, one for each kind and address, for what cannot be."""
-    for element in content.find_all(LEFT_OUT + MEDIA):
+    for element in content.find_all([*MEDIA, "script", "iframe", "object", "embed", "canvas"]):
         if element.decomposed:
             continue
         sources = [one["src"] for one in element.find_all("source", src=True)]

@@ -12,12 +12,7 @@ from tools.report.pdf import print_page
 
 
 def write_report(
-    source: Path,
-    target: Path,
-    *,
-    hide_code: bool = False,
-    allow_errors: bool = False,
-    head: str = "",
+    source: Path, target: Path, hide_code: bool = False, allow_errors: bool = False, head: str = ""
 ) -> str | None:
     """Write the report, and return what the cell tagged `final-accuracy` printed, if there is one.
 
@@ -37,11 +32,8 @@ def write_report(
     try:
         notebook = read_notebook(source)
         saved = datetime.fromtimestamp(source.stat().st_mtime, tz=UTC)
-        about = {
-            "name": source.stem,  # stands in for a title
-            "path": str(source.parent),  # where embedded pictures lie
-            "modified_date": f"{saved:%B} {saved.day}, {saved.year}",  # as nbconvert writes it
-        }
+        about = {"name": source.stem, "path": str(source.parent)}
+        about["modified_date"] = f"{saved:%B} {saved.day}, {saved.year}"  # as nbconvert writes it
         page, resources = exporter.from_notebook_node(notebook, resources={"metadata": about})
     except (ReadError, ReportError) as error:
         raise ReportError(f"{source}: {error}") from None
