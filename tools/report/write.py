@@ -52,9 +52,9 @@ def main() -> None:
     """The command of `tools.report`, in this process."""
     parser = argparse.ArgumentParser("python -m tools.report", description=__doc__.split(";")[0])
     parser.add_argument("notebook", type=Path, help="an executed notebook")
-    parser.add_argument("-o", "--output", type=Path, help="default: the notebook's name, .html")
+    parser.add_argument("-o", "--output", type=Path, help="FILE.html or FILE.pdf (by Chromium)")
     parser.add_argument("--hide-code", action="store_true", help="only the text and the outputs")
-    parser.add_argument("--allow-errors", action="store_true", help="list failed and open cells")
+    parser.add_argument("--allow-errors", action="store_true", help="also report failed cells")
     options = vars(parser.parse_args())
     source, output = options.pop("notebook"), options.pop("output")
     target = output or source.with_suffix(".html")
