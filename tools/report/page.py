@@ -73,8 +73,7 @@ def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -
     shown = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts if value)
     page.header.extend([title.extract(), BeautifulSoup(f"<dl>{shown}</dl>", "html.parser")])
     running = re.sub(r'["\\<\n]', " ", title.get_text())[:80]
-    css = f'@page {{ @top-left {{ content: "{running}" }} }}'
-    page.head.append(page.new_tag("style", string=css))
+    page.html["style"] = f'--title: "{running}"'
 
 
 def order_headings(page: BeautifulSoup) -> None:
