@@ -48,11 +48,10 @@ def print_page(page: str, folder: Path) -> bytes:
 
 
 def _print(browser: str, page: str, numbers: dict[str, int], folder: Path) -> Path:
-    """Print with the script that fits wide things in and numbers the contents."""
+    """Print, laid out as on paper for the script that fits wide things in and numbers contents."""
     html, pdf, nonce = folder / "page.html", folder / "page.pdf", secrets.token_hex()
-    page = page.replace(
-        "default-src 'none';", f"default-src 'none'; script-src 'nonce-{nonce}';", 1
-    )
+    page = page.replace("default-src 'none'", f"default-src 'none'; script-src 'nonce-{nonce}'", 1)
+    page = page.replace("@media screen", "@media speech").replace("@media print", "@media all")
     pages = json.dumps(numbers).replace("<", r"\u003c")
     page += f'<script nonce="{nonce}">const PAGES = {pages}\n{FITTING.read_text("utf-8")}</script>'
     html.write_text(page, encoding="utf-8", errors="backslashreplace")

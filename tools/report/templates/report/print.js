@@ -1,11 +1,11 @@
 // In the copy that is printed, laid out as on paper: what is too wide is split or drawn smaller.
 const READABLE = 0.7
 const NOTE = "[drawn smaller to fit the paper; the HTML report has it in full size]"
-matchMedia("print").addEventListener("change", () => {
+document.fonts.ready.then(() => {
   for (const link of document.querySelectorAll("nav a"))
     link.dataset.page = PAGES[decodeURIComponent(link.hash.slice(1))] ?? "00"
   document.querySelectorAll(".table, .formula, .output > pre").forEach(fit)
-}, { once: true })
+})
 
 function fit(box) {
   const scale = box.parentElement.clientWidth / box.scrollWidth
