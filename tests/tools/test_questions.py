@@ -66,12 +66,13 @@ def defined(tmp_path, *slips):
 
 def graded(names, seed=1):
     """The grade of what a notebook has defined, with the inputs of this seed."""
-    replies = {}
+    replies, wrong = {}, set()
     for question, given in zip(QUESTIONS, draw_all(QUESTIONS, seed), strict=True):
         answer, errors = inside.answer_of(question.ask, names, given)
         answer = {name: np.asarray(array, float) for name, array in answer.items()}
         expected = partial(expected_answer, question, model_answer(), given)
-        replies[question] = Reply(given, answer, errors, expected, model_answer())
+        reply = Reply(given, answer, errors, expected, model_answer(), replies, wrong)
+        replies[question] = reply
     return judge("slip.ipynb", RUBRIC, replies, "")
 
 
