@@ -18,7 +18,7 @@ from pathlib import Path
 
 try:
     from tools.grading import inside
-    from tools.grading.questions import NOTEBOOK, QUESTIONS
+    from tools.grading.questions import IMPORTS, NOTEBOOK, QUESTIONS
     from tools.grading.results import ADVICE, first_problem, save_report
     from tools.grading.rubric import Arrays, Grade, Rubric, judge, replies_of, write_task
     from tools.reader import read_notebook
@@ -109,12 +109,12 @@ def grade_notebook(
 ) -> tuple[Grade, NotebookNode]:
     """Run a notebook, ask some of the questions, and compare with the kept answers."""
     inputs, expected = ([arrays[n] for n in asked] for arrays in kept_arrays())
-    rubric = Rubric(NOTEBOOK, [QUESTIONS[n] for n in asked])
+    rubric = Rubric(NOTEBOOK, [QUESTIONS[n] for n in asked], imports=IMPORTS)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         result = folder / inside.RESULT
         result.mkdir()
-        write_task(folder, notebook, rubric.questions, inputs, sockets={}, **LIMITS)
+        write_task(folder, notebook, rubric, inputs, sockets={}, **LIMITS)
         command = [sys.executable, "-P", inside.__file__, str(folder)]
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {"PYTHONPATH": paths, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}

@@ -556,9 +556,10 @@ def try_loop(names: dict[str, Any]) -> list[float]:
         How many steps it took, how often it updated the average, and the size of the gradient at
         the first and at the second step.
     """
-    from torch.optim.swa_utils import AveragedModel
     from utils.data import BatchLoader
     from utils.training import History
+
+    from torch.optim.swa_utils import AveragedModel
 
     images = torch.arange(10 * 784).reshape(10, 28, 28).mul(7919).remainder(251).byte()
     data = BatchLoader(images, torch.arange(10), 10, mean=0.5, std=0.3)

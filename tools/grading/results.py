@@ -47,13 +47,6 @@ def read_grade(file: Path) -> Grade:
     return Grade(**json.loads(file.read_text(encoding="utf-8")))
 
 
-def kept_grade(out: Path, name: str, digest: str) -> Grade | None:
-    """The grade that is kept of a submission, unless it depends on something that has changed."""
-    file = grade_file(out, name)
-    grade = read_grade(file) if file.is_file() else None
-    return grade if grade and grade.digest == digest else None
-
-
 def write_tables(out: Path, grades: Collection[Grade]) -> None:
     """Write `grades.csv` and `grades.xml`, a row or tests for each submission."""
     grades = sorted(grades, key=lambda grade: grade.submission)

@@ -211,7 +211,8 @@ class Step(NamedTuple):
 @dataclass(frozen=True)
 class Rubric:
     """An assignment: its model answer, its questions, what else decides about a grade, and what the
-    questions import in the kernel."""
+    questions import in the kernel.
+    """
 
     notebook: Path
     questions: Sequence[Question]
