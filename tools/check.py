@@ -19,7 +19,7 @@ from pathlib import Path
 try:
     from tools.grading import inside
     from tools.grading.questions import IMPORTS, NOTEBOOK, QUESTIONS
-    from tools.grading.results import ADVICE, first_problem, save_report
+    from tools.grading.results import advice_on, first_problem, save_report
     from tools.grading.rubric import Arrays, Grade, Rubric, judge, replies_of, write_task
     from tools.reader import read_notebook
     from tools.report.exporter import ReportError
@@ -33,7 +33,7 @@ except ModuleNotFoundError as missing:
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = Path(__file__).with_name("expected.npz")  # in what students get
 DEFINED = (2, 3, 4)  # steps that can be asked when only the cells tagged `definition` have run
-LIMITS = {"seconds": 600, "cell_seconds": 240, "memory": 0}  # the grader's; memory is not looked at
+LIMITS = inside.LIMITS | {"memory": 0}  # the grader's, but memory is not looked at
 
 
 def main() -> None:
@@ -154,8 +154,7 @@ def print_table(grade: Grade, names: Sequence[str]) -> None:
         print(f"{grade.points[name]:>6}  {name}")
         if name in grade.problems:
             found, hint, _ = grade.problems[name]
-            hint = next((ADVICE[word] for word in ADVICE if word in found), hint)
-            for line in [*textwrap.wrap(found, 90), *textwrap.wrap(hint, 90)]:
+            for line in [*textwrap.wrap(found, 90), *textwrap.wrap(advice_on(found, hint), 90)]:
                 print(f"{'':8}{line}")
     for name, value in grade.figures.items():
         print(f"{value:.2%}  {name}")

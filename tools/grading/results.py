@@ -63,8 +63,7 @@ def _table(grades: Sequence[Grade]) -> str:
     writer.writerow(["submission", *names, *more])
     for grade in grades:
         points = [grade.points[name] for name in names]
-        shown = {name: f"{value:.4f}" for name, value in grade.figures.items()}
-        numbers = [shown.get(name, "") for name in figures]
+        numbers = [f"{grade.figures[n]:.4f}" if n in grade.figures else "" for n in figures]
         late = {None: "", False: "no", True: "late"}[grade.late]
         facts = [grade.total, grade.out_of, *numbers, grade.student, late, grade.seconds]
         reason = "; ".join([*(f"{q}: {word}" for q, word in grade.by_hand.items()), grade.reason])
@@ -80,7 +79,8 @@ def inert(text: str) -> str:
 
 def _junit(grades: Sequence[Grade]) -> str:
     """JUnit XML: a test for every question of every submission."""
-    suite = ET.Element("testsuite", name="grades")
+    root = ET.Element("testsuites")
+    suite = ET.SubElement(root, "testsuite", name="grades")
     for grade in grades:
         for name, points in grade.points.items():
             titles = {"classname": one_line(grade.submission, 1000), "name": name}
@@ -91,8 +91,6 @@ def _junit(grades: Sequence[Grade]) -> str:
                 ET.SubElement(case, "failure", message=one_line(grade.problems[name][0], 1000))
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(len(suite.findall("*/failure"))))
-    root = ET.Element("testsuites")
-    root.append(suite)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -135,6 +133,7 @@ def _verbatim(text: str) -> str:
 
 
 # What a problem holds, and what to do about it.
+_MEMORY = "Memory is limited. Work in batches, and keep no copies of the data set."
 ADVICE = {
     "NotImplementedError": "This step is still open: write the cell that raises it.",
     "AssertionError": "This cell found something wrong. Compare what it checks with the text above "
@@ -145,15 +144,20 @@ ADVICE = {
     "IndentationError": "Python cannot read this cell. Look at the indentation of the line named.",
     "UsageError": "Jupyter does not know this magic command. Remove the line.",
     "StdinNotImplementedError": "Nobody answers input() while grading. Assign the value instead.",
-    "MemoryError": "Memory is limited. Work in batches, and keep no copies of the data set.",
-    "allocate memory": "Memory is limited. Work in batches, and keep no copies of the data set.",
-    "of memory": "Memory is limited. Work in batches, and keep no copies of the data set.",
+    "MemoryError": _MEMORY,
+    "allocate memory": _MEMORY,
+    "of memory": _MEMORY,
     "ran longer than": "Look for a loop that does not end, or do less work in this cell.",
     "showed more": "Print less: a summary instead of every step.",
     "the kernel ended": "Remove calls that end Python, such as os._exit.",
     "SystemExit": "Remove the call of sys.exit.",
     "The file": "Save the notebook in JupyterLab, open it once more, and hand in that file.",
 }
+
+
+def advice_on(problem: str, otherwise: str = "") -> str:
+    """What to do about a problem."""
+    return next((advice for sign, advice in ADVICE.items() if sign in problem), otherwise)
 
 
 def write_feedback(file: Path, grade: Grade) -> None:
@@ -169,8 +173,7 @@ def feedback(grade: Grade) -> str:
         lines.append(f"Counted by the grader, {name}: {value:.2%}.")
     if grade.reason:
         lines += ["", *_paragraph("What happened first: " * bool(grade.problems), grade.reason)]
-        advice = next((ADVICE[start] for start in ADVICE if start in grade.reason), "")
-        lines += _paragraph("What to do: ", advice)
+        lines += _paragraph("What to do: ", advice_on(grade.reason))
     for name, points in grade.points.items():
         lines += ["", f"Step {name}: {points} of 1 point."]
         if name in grade.by_hand:
