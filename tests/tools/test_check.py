@@ -166,17 +166,17 @@ def test_the_kept_answers_are_the_model_answers_wherever_they_come_from(monkeypa
     assert inputs[5]["images"].dtype == np.float32
 
 
-def share(names):
-    answer = {"average: share": np.array(0.1), "average: share of its own": np.array(0.9)}
-    answer |= {f"average: {name}": np.zeros(1) for name in names}
-    return questions.shares_of(Reply({}, answer, {}))["average"]
-
-
 def test_without_the_model_answer_a_network_still_has_to_have_the_given_names():
+    def shares(names):
+        answer = {"average: share": np.array(0.9)}
+        answer |= {f"average: {name}": np.zeros(1) for name in names}
+        return questions.shares_of(Reply({}, answer, {}))
+
     names = questions.layers_of(2).tolist()
-    assert share(names) == 0.9
-    assert share([name for name in names if "bias" not in name]) == 0.9
-    assert isinstance(share(["start.weight", *names[1:]]), Wrong)
+    assert shares(names) == {"average": 0.9}
+    assert shares([name for name in names if "bias" not in name]) == {"average": 0.9}
+    with pytest.raises(Wrong, match=r"no parameter `stem\.weight`"):
+        shares(["start.weight", *names[1:]])
 
 
 @pytest.mark.slow
