@@ -113,7 +113,6 @@ def grade_notebook(
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         result = folder / inside.RESULT
-        result.mkdir()
         write_task(folder, notebook, rubric, inputs, sockets={}, **LIMITS)
         command = [sys.executable, "-P", inside.__file__, str(folder)]
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))

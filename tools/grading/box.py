@@ -154,7 +154,6 @@ def _data_folder() -> Path | None:
 def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
     """Run `inside.py` in `folder`, which holds its task; return why it ended early, or nothing."""
     shutil.copyfile(inside.__file__, folder / "inside.py")
-    (folder / inside.RESULT).mkdir()
     # Files of at most 1 GiB; no core dumps; asking for too much memory is a MemoryError.
     ulimits = f'ulimit -d {limits.memory >> 10}; ulimit -f {2**20}; ulimit -c 0; exec "$@"'
     command = [*control_group(limits.memory), "bash", "-c", ulimits, "limits"]

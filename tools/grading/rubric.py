@@ -265,12 +265,13 @@ def draw_all(questions: Sequence[Question], seed: int) -> list[Arrays]:
 def write_task(
     folder: Path, notebook: NotebookNode, rubric: Rubric, inputs: list[Arrays], **how: object
 ) -> None:
-    """Write what `tools/grading/inside.py` is to do into an empty folder.
+    """Write what `tools/grading/inside.py` is to do into an empty folder; make one for its results.
 
     That is the notebook, whose outputs go, the questions as text, and how: its limits, its sockets.
     """
     file = folder / "work" / "submission.ipynb"
-    file.parent.mkdir()
+    for made in (file.parent, folder / inside.RESULT):
+        made.mkdir()
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
