@@ -194,6 +194,24 @@ SLIPS = {
 }  # fmt: skip
 
 
+# Slips that the right part of a network must not hide where patchify is wrong as well.
+HIDDEN = {
+    "weights shared": ("*[Block(*sizes) for _ in range(depth)]", "*[Block(*sizes)] * depth"),
+    "fewer blocks": ("for _ in range(depth)", "for _ in range(min(depth, 2))"),
+    "another width": ("self.stem = ", "sizes = num_patches, dim, 8, channel_hidden; self.stem = "),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_two_slips_cost_what_both_cost(tmp_path, name):
+    columns = ("b (h w) (p1 p2)", "b (w h) (p1 p2)")
+    assert lost(graded(defined(tmp_path, columns, HIDDEN[name]))) == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0]
+    if name != "another width":  # which depends on mlp, and that is wrong here
+        linear = ("nn.ReLU(), ", "nn.Identity(), ")
+        grade = graded(defined(tmp_path, linear, HIDDEN[name]))
+        assert lost(grade) == [0, 0, 0, 1, 0, 1, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("name", SLIPS)
 def test_a_slip_costs_its_own_questions_and_its_hint_leads_to_the_line(tmp_path, name):
     slips, places, hint = SLIPS[name]

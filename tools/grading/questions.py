@@ -328,7 +328,7 @@ def ask_network(
     """A network; and one that is given its patches, and what each of its blocks gives."""
     network, parts = (names["PatchMLP"](*sizes.tolist()) for _ in range(2))
     images, given = torch.tensor(images).to(next(network.parameters())), {}
-    weights = [name for name in parameters.tolist() if "weight" in name]
+    own, weights = dict(network.named_parameters()), [n for n in parameters if "weight" in n]
     fill(parts, np.array([name for name in parameters.tolist() if "blocks" not in name]))
     stubs = [Stub(given, f"block {n}", features[n]) for n in range(len(parts.blocks))]
     parts.blocks = nn.Sequential(*stubs)
@@ -347,7 +347,8 @@ def ask_network(
 
     answer = {
         "logits": lambda: fill(network, parameters)(images),
-        "shapes of the weights": lambda: [network.get_parameter(name).shape for name in weights],
+        "number of blocks": lambda: len([*network.blocks.children()]),  # the same one counts once
+        "shapes of the weights": lambda: [own[name].shape for name in weights],
         "logits of given features": run_parts,
     }
     for name in (f"block {n}" for n in range(len(features))):
@@ -357,7 +358,7 @@ def ask_network(
 
 def judge_network(reply: Reply) -> None:
     blocks = [name for name in reply.expected() if name.startswith("given to")]
-    parts = ["logits of given features", *blocks]
+    parts = ["logits of given features", "number of blocks", *blocks]
     if not reply.wrong & {MIXING, BLOCK}:
         parts.append("shapes of the weights")
     whole = reply.differences("logits", tolerance=CLOSE)
