@@ -35,23 +35,25 @@ class Cell:
 
 
 Row = list[Cell]
-# The column for the grades, its maximum as written, the rows by platform, number and person.
+# Which column takes grades, its maximum as written, the rows by platform, number and person.
 Sheet = tuple[int, str, dict[tuple[str, str, str], Row]]
 
 
 def hand_back(out: Path, graded: Graded, overrides: Overrides, due: datetime | None) -> Graded:
     """Write all that a class gets into `out`; return the grades with the teacher's word in them."""
-    graded = [
-        (one, replace(override(grade, overrides), student=one.student, late=one.is_late(due)))
-        for one, grade in graded
-    ]
-    for _, grade in graded:
-        with suppress(OSError):  # the name of a folder; the table says so, or will
-            write_feedback(file_for(out / "feedback", grade.submission, ".txt"), grade)
-            file = file_for(out / "gradescope", grade.submission, "/results.json")
-            write_whole(file, gradescope_results(grade))
-    if any(one.platform == "Moodle" for one, _ in graded):
-        write_whole(out / "feedback.zip", feedback_zip(graded))
+    graded = [(one, override(grade, overrides, one, due)) for one, grade in graded]
+    moodle = io.BytesIO()  # which takes feedback back in folders named as those it gave out
+    with zipfile.ZipFile(moodle, "w", zipfile.ZIP_DEFLATED) as opened:
+        for one, grade in graded:
+            if one.platform == "Moodle":
+                folder = f"{one.name.removesuffix(one.student)[:-1]}_{one.student}"
+                opened.writestr(f"{folder}_assignsubmission_file/feedback.txt", feedback(grade))
+            with suppress(OSError):  # the name of a folder; the table says so, or will
+                write_feedback(file_for(out / "feedback", grade.submission, ".txt"), grade)
+                file = file_for(out / "gradescope", grade.submission, "/results.json")
+                write_whole(file, gradescope_results(grade))
+    if opened.namelist():
+        write_whole(out / "feedback.zip", moodle.getvalue())
     write_tables(out, [grade for _, grade in graded])
     write_changes(out, graded)
     return graded
@@ -77,8 +79,10 @@ def fill_gradebook(content: bytes, graded: Graded, assignment: str) -> tuple[byt
         if not row or row[column].value in ("EX", "N/A"):  # excused, not assigned
             left_out.append(f"{hand_in.name} ({row[column].value if row else 'has no row'})")
             continue
-        cell, value, delimiter = row[column], _scaled(grade, maximum), cells[0][0].after
-        cell.raw = f'"{value}"' if cell.raw[:1] == '"' or delimiter in value else value
+        scaled = round(grade.total * (_number(maximum) or grade.out_of) / grade.out_of, 2)
+        value = f"{scaled:g}".replace(".", "," if "," in maximum else ".")
+        is_quoted = row[column].raw.startswith('"') or cells[0][0].after in value
+        row[column].raw = f'"{value}"' if is_quoted else value
     title = f"{shown(cells[0][column].value)}, of {maximum or 'no known maximum'}"
     notes = [f"gradebook, {title}: {len(graded) - len(left_out)} filled in"]
     notes += [f"not filled in: {', '.join(left_out)}"] if left_out else []
@@ -87,12 +91,11 @@ def fill_gradebook(content: bytes, graded: Graded, assignment: str) -> tuple[byt
 
 def _decode(content: bytes) -> tuple[str, str]:
     """The text of a table, and the encoding that gives just these bytes back."""
-    for encoding in ("utf-16", "utf-8-sig", "utf-8", "cp1252"):
+    for encoding in ("utf-16", "utf-8-sig", "utf-8", "cp1252", "latin-1"):
         with suppress(UnicodeError):
-            text = content.decode(encoding)
-            if text.encode(encoding) == content:
-                return text, encoding
-    return content.decode("latin-1"), "latin-1"
+            if content.decode(encoding).encode(encoding) == content:
+                break
+    return content.decode(encoding), encoding
 
 
 def _cells(text: str) -> list[Row]:
@@ -153,24 +156,6 @@ def _number(text: str) -> float | None:
     return None
 
 
-def _scaled(grade: Grade, maximum: str) -> str:
-    """The total as the platform writes numbers; as it is where no maximum is known."""
-    value = grade.total * (_number(maximum) or grade.out_of) / grade.out_of
-    return f"{round(value, 2):g}".replace(".", "," if "," in maximum else ".")
-
-
-def feedback_zip(graded: Graded) -> bytes:
-    """Texts for students as Moodle takes them back: in folders named as those it gave out."""
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as opened:
-        for hand_in, grade in graded:
-            if hand_in.platform == "Moodle":
-                person = hand_in.name.removesuffix(f" {hand_in.student}")
-                folder = f"{person}_{hand_in.student}_assignsubmission_file"
-                opened.writestr(f"{folder}/feedback.txt", feedback(grade))
-    return content.getvalue()
-
-
 def gradescope_results(grade: Grade) -> str:
     """The `results.json` of a submission: a test for every question."""
     tests = []
@@ -204,7 +189,7 @@ def read_overrides(file: Path) -> Overrides:
     return found
 
 
-def override(grade: Grade, overrides: Overrides) -> Grade:
+def override(grade: Grade, overrides: Overrides, one: HandIn, due: datetime | None) -> Grade:
     """The grade with the teacher's points, and comments, in place of those counted."""
     points, problems, by_hand = {**grade.points}, {**grade.problems}, {}
     for question in points:
@@ -215,7 +200,8 @@ def override(grade: Grade, overrides: Overrides) -> Grade:
             problem = problems.pop(question, ["", "", ""])
             if earned < 1:
                 problems[question] = [by_hand[question], *problem[1:]]
-    return replace(grade, points=points, problems=problems, by_hand=by_hand)
+    facts = {"student": one.student, "late": one.is_late(due)}
+    return replace(grade, points=points, problems=problems, by_hand=by_hand, **facts)
 
 
 def write_changes(out: Path, graded: Graded) -> None:

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 from tempfile import mkstemp
 
@@ -162,11 +163,10 @@ def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
     """One row for each student, and for each hand-in that nothing recognises."""
     owners, groups, rows, notes, rest = _owners(walk), defaultdict(list), [], [], []
     for parts, is_hand_in, times, found in walk.found:
-        owner, order = next((owners[p] for p in _paths(parts) if p in owners), (found, 0))
+        owner, order = next((owners[p] for p in accumulate(zip(parts)) if p in owners), (found, 0))
         groups[owner.name].append((found.file is not None, is_hand_in, order, times, found, owner))
     for name, group in groups.items():
-        *others, newest = sorted(group, key=lambda item: item[:4])
-        _, is_hand_in, *_, found, owner = newest
+        *others, (_, is_hand_in, *_, found, owner) = sorted(group, key=lambda item: item[:4])
         if not (owner.platform or is_hand_in):
             rest.append(name)
             continue
@@ -182,15 +182,10 @@ def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
     return sorted(rows, key=lambda row: row.name), notes
 
 
-def _paths(parts: Parts) -> list[Parts]:
-    """All folders and zips around a file, from the outermost, and its own path."""
-    return [parts[:depth] for depth in range(1, len(parts) + 1)]
-
-
 def _owners(walk: _Walk) -> dict[Parts, tuple[HandIn, int]]:
     """Who handed in what lies at a path, from all names; and a number that grows with time."""
     owners, canvas = {path: (owner, 0) for path, owner in walk.owners.items()}, defaultdict(dict)
-    for path in {path for parts, *_ in walk.found for path in _paths(parts)}:
+    for path in {path for parts, *_ in walk.found for path in accumulate(zip(parts))}:
         if match := MOODLE.fullmatch(path[-1]):
             owners[path] = HandIn(shown(f"{match[1]} {match[2]}"), "Moodle", match[2]), 0
         elif match := CANVAS.fullmatch(path[-1]):
