@@ -21,10 +21,9 @@ import nbformat
 import numpy as np
 
 GIVEN = ["LICENSE", "pyproject.toml", "constraints.txt", "utils/*.py", "tools/__init__.py"]
-GIVEN += [f"tools/{name}.py" for name in ("check", "files", "naming", "reader")]
+GIVEN += [f"tools/{name}.py" for name in ("check", "files", "naming", "reader", "grading/rubric")]
 GIVEN += [f"tools/grading/{name}.py" for name in ("__init__", "inside", "questions", "results")]
-GIVEN += ["tools/grading/rubric.py", "tools/report/*.py", "tools/report/font/*"]
-GIVEN += ["tools/report/templates/*/*"]
+GIVEN += ["tools/report/*.py", "tools/report/font/*", "tools/report/templates/*/*"]
 
 
 def expected_arrays() -> bytes:

@@ -50,8 +50,8 @@ class HandIn:
     problem: str = ""  # why there is none, and what to do
 
     def is_late(self, due: datetime | None) -> bool | None:
-        """Whether the platform or its time says that it came late; None if neither tells."""
-        if due and self.submitted and not self.late:
+        """Whether the platform, or else its time, says that it came late; None if neither."""
+        if self.late is None and due and self.submitted:
             return self.submitted // 60 * 60 > due.timestamp()  # its last minute is in time
         return self.late
 
@@ -144,13 +144,11 @@ class _Walk:
             if name.endswith(".zip"):
                 return self.zip(file, parts, times)
             if name == METADATA:
-                self.owners |= _gradescope(file, parts[:-1])
-                return None
+                return self.owners.update(_gradescope(file, parts[:-1]))
         except Exception as error:  # a file can fail to be a zip in many ways
             file, problem = None, f"{shown(str(error))}: ask for the .ipynb file itself"
         row = HandIn(shown("/".join(parts)), submitted=times[0], file=file, problem=problem)
         self.found.append((parts, is_hand_in, times, row))
-        return None
 
     def _unpack(self, opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> Path:
         descriptor, file = mkstemp(dir=self._into)
@@ -164,17 +162,18 @@ def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
     owners, groups, rows, notes, rest = _owners(walk), defaultdict(list), [], [], []
     for parts, is_hand_in, times, found in walk.found:
         owner, order = next((owners[p] for p in accumulate(zip(parts)) if p in owners), (found, 0))
-        groups[owner.name].append((found.file is not None, is_hand_in, order, times, found, owner))
-    for name, group in groups.items():
+        group = groups[owner.platform, owner.student or owner.name]
+        group.append((found.file is not None, is_hand_in, order, times, found, owner))
+    for group in groups.values():
         *others, (_, is_hand_in, *_, found, owner) = sorted(group, key=lambda item: item[:4])
         if not (owner.platform or is_hand_in):
-            rest.append(name)
+            rest.append(found.name)
             continue
         when = owner.submitted or found.submitted
         rows.append(replace(owner, submitted=when, file=found.file, problem=found.problem))
-        notes += [f"{name}: {found.problem}"] if found.problem else []
+        notes += [f"{owner.name}: {found.problem}"] if found.problem else []
         others = [other.name for _, is_hand_in, *_, other, _ in others if is_hand_in]
-        notes += [f"{name}: does not count: {', '.join(others)}"] if others else []
+        notes += [f"{owner.name}: does not count: {', '.join(others)}"] if others else []
     times = [row.submitted for row in rows if row.submitted]
     if len(times) > 1 and max(times) - min(times) < DOWNLOAD:
         rows = [replace(row, submitted=0.0) for row in rows]
@@ -207,7 +206,7 @@ def _gradescope(metadata: Path, parent: Parts) -> dict[Parts, HandIn]:
         people = facts[":submitters"]
         name = " and ".join(person[":name"] for person in people)
         ids = [person[key] for key in (":sid", ":email") for person in people if person.get(key)]
-        when = datetime.fromisoformat(facts[":created_at"]).timestamp()
-        one = HandIn(shown(f"{name} {ids[0]}"), "Gradescope", ids[0], submitted=when)
+        student, when = [*ids, folder][0], datetime.fromisoformat(facts[":created_at"]).timestamp()
+        one = HandIn(shown(f"{name} {student}"), "Gradescope", student, submitted=when)
         owners[*parent, folder] = one
     return owners
