@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import unicodedata
 import zipfile
 
@@ -58,23 +59,22 @@ def table(rows, delimiter=",", end="\r\n", quoting=csv.QUOTE_MINIMAL):
     return text.getvalue()
 
 
-def canvas_zip(file):
+def class_zip(file, name):
+    """A platform's zip, `name` being what it calls a student's folder or files; and the class."""
     with zipfile.ZipFile(file, "w") as opened:
-        for number, last, first in ACTIVE:
-            name = "".join(c for c in f"{last}{first}".lower() if c.isalnum())
-            late = "_LATE" * (number % 7 == 0)
-            opened.writestr(f"{name}{late}_{number}_{9000 + number}_x.ipynb", "{}")
-    return file
+        for student in ACTIVE:
+            opened.writestr(f"{name(*student)}x.ipynb", "{}")
+    return graded(file, file.with_suffix(""))
 
 
-def moodle_zip(file):
-    with zipfile.ZipFile(file, "w") as opened:
-        for number, last, first in ACTIVE:
-            name = "".join(
-                c for c in f"{first} {last}" if c not in "&<>\"`|':\\/"
-            )  # as Moodle does
-            opened.writestr(f"{name}_{number}_assignsubmission_file/x.ipynb", "{}")
-    return file
+def in_canvas(number, last, first):
+    name = "".join(c for c in f"{last}{first}".lower() if c.isalnum())
+    return f"{name}{'_LATE' * (number % 7 == 0)}_{number}_{9000 + number}_"
+
+
+def in_moodle(number, last, first):
+    name = re.sub(r"[&<>\"`|':\\/]", "", f"{first} {last}")  # which it leaves out
+    return f"{name}_{number}_assignsubmission_file/"
 
 
 def canvas_rows(maximum="20", scaled=lambda number: ""):
@@ -144,7 +144,7 @@ def test_canvas_round_trip(tmp_path, maximum, scaled, encoding, form):
     def written(**how):
         return table(canvas_rows(maximum, **how), **form).encode(encoding)
 
-    class_ = graded(canvas_zip(tmp_path / "class.zip"), tmp_path / "into")
+    class_ = class_zip(tmp_path / "class.zip", in_canvas)
     after, notes = fill_gradebook(written(), class_, "fashion_mnist")
     assert after == written(scaled=expected(scaled))
     title = "gradebook, Fashion-MNIST, part 1 (18)"
@@ -162,7 +162,7 @@ def test_moodle_round_trip(tmp_path, language, form):
     def written(**how):
         return table(moodle_rows(language, maximum, **how), **form).encode("utf-8-sig")
 
-    class_ = graded(moodle_zip(tmp_path / "class.zip"), tmp_path / "into")
+    class_ = class_zip(tmp_path / "class.zip", in_moodle)
     maximum = "25,00" if language == "German" else "25.00"
     after, notes = fill_gradebook(written(), class_, "")
     assert after == written(
@@ -247,16 +247,13 @@ def test_other_tables_are_refused_in_a_sentence():
 
 
 def test_moodles_feedback_lies_in_the_folders_that_it_gave_out(tmp_path):
-    class_ = graded(moodle_zip(tmp_path / "class.zip"), tmp_path / "into")
+    class_ = class_zip(tmp_path / "class.zip", in_moodle)
     hand_back(tmp_path, class_, {}, None)
     with zipfile.ZipFile(tmp_path / "feedback.zip") as opened:
         told = {name: opened.read(name).decode() for name in opened.namelist()}
-    with zipfile.ZipFile(tmp_path / "class.zip") as opened:
-        folders = {name.removesuffix("/x.ipynb") for name in opened.namelist()}
-    assert {*told} == {f"{folder}/feedback.txt" for folder in folders}
-    for folder in folders:
-        number = folder.split("_")[1]
-        assert f"{points_of(number)} of 10 points" in told[f"{folder}/feedback.txt"]
+    files = {f"{in_moodle(*student)}feedback.txt": points_of(student[0]) for student in ACTIVE}
+    assert told.keys() == files.keys()
+    assert all(f"{points} of 10 points" in told[file] for file, points in files.items())
 
 
 def test_gradescope_gets_a_test_for_every_question(tmp_path):
