@@ -177,7 +177,7 @@ def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
     times = [row.submitted for row in rows if row.submitted]
     if len(times) > 1 and max(times) - min(times) < DOWNLOAD:
         rows = [replace(row, submitted=0.0) for row in rows]
-    notes += [f"{len(rest)} other files: {', '.join(rest)[:500]}"] if rest else []
+    notes += [f"other files ({len(rest)}): {', '.join(rest)[:500]}"] if rest else []
     return sorted(rows, key=lambda row: row.name), notes
 
 
