@@ -4,7 +4,6 @@ In one folder lie the starter, what it imports, the check with its kept answers,
 """
 
 import argparse
-import gzip
 import io
 import sys
 import zipfile
@@ -15,17 +14,16 @@ from tools.files import write_whole
 from tools.grading.questions import NOTEBOOK, QUESTIONS
 from tools.grading.rubric import draw_all, expected_answer, load_rubric
 from tools.starter import make_starter
-from utils.data import FILES, RAW, REAL, find_files
+from utils.data import RAW, REAL, find_files
 from utils.definitions import load_definitions
 
 import nbformat
 import numpy as np
 
 GIVEN = ["LICENSE", "pyproject.toml", "constraints.txt", "utils/*.py", "tools/__init__.py"]
-GIVEN += [f"tools/{name}.py" for name in ("check", "files", "naming", "reader")]
+GIVEN += [f"tools/{name}.py" for name in ("check", "files", "naming", "reader", "grading/rubric")]
 GIVEN += [f"tools/grading/{name}.py" for name in ("__init__", "inside", "questions", "results")]
-GIVEN += ["tools/grading/rubric.py", "tools/report/*.py", "tools/report/font/*"]
-GIVEN += ["tools/report/templates/*/*"]
+GIVEN += ["tools/report/*.py", "tools/report/font/*", "tools/report/templates/*/*"]
 
 
 def expected_arrays() -> bytes:
@@ -33,8 +31,10 @@ def expected_arrays() -> bytes:
     answer's answer, `3/answer/NAME`.
     """
     arrays, model = {}, vars(load_definitions(NOTEBOOK))
-    for number, drawn in enumerate(draw_all(QUESTIONS, seed=3)):  # a seed that draws few images
-        inputs = {name: _rounded(array) for name, array in drawn.items()}
+    for number, inputs in enumerate(draw_all(QUESTIONS, seed=3)):  # a seed that draws few images
+        for name, array in inputs.items():
+            # Few digits compress well.
+            inputs[name] = np.round(64 * array) / 64 if array.dtype == np.float32 else array
         arrays |= {f"{number}/input/{name}": array for name, array in inputs.items()}
         if QUESTIONS[number].step in DEFINED:
             answer = expected_answer(QUESTIONS[number], model, inputs)
@@ -42,14 +42,6 @@ def expected_arrays() -> bytes:
     file = io.BytesIO()
     np.savez(file, **arrays)
     return file.getvalue()
-
-
-def _rounded(array: np.ndarray) -> np.ndarray:
-    """Numbers of 6 bits, which compress well."""
-    if array.dtype.kind != "f":
-        return array
-    fraction, exponent = np.frexp(array)
-    return np.ldexp(np.round(64 * fraction) / 64, exponent).astype(array.dtype)
 
 
 def student_files() -> dict[str, bytes]:
@@ -64,14 +56,10 @@ def student_files() -> dict[str, bytes]:
 
 
 def data_files() -> dict[str, bytes]:
-    """The archives of the real data, in the place where the starter looks for them."""
+    """The real data, in the place where the starter looks for them."""
     if not (found := find_files()):
         raise ValueError(f"{REAL} is not here: docs/data.md says where it may lie.")
-    contents = {f"data/{RAW.as_posix()}/{name}.gz": found[name].read_bytes() for name in FILES}
-    return {
-        name: content if content.startswith(b"\x1f\x8b") else gzip.compress(content, mtime=0)
-        for name, content in contents.items()
-    }
+    return {f"data/{RAW.as_posix()}/{file.name}": file.read_bytes() for file in found.values()}
 
 
 def zipped(files: dict[str, bytes], folder: str) -> bytes:
@@ -87,9 +75,7 @@ def zipped(files: dict[str, bytes], folder: str) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.student", description=__doc__)
-    parser.add_argument(
-        "file", type=Path, help="where the zip goes; its name is the folder's in it"
-    )
+    parser.add_argument("file", type=Path, help="the zip to write; its name is the folder's in it")
     parser.add_argument("--data", action="store_true", help="with the real data (31 MB)")
     arguments = parser.parse_args()
     try:
