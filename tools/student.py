@@ -12,7 +12,7 @@ from pathlib import Path
 from tools.check import DEFINED, KEPT, ROOT
 from tools.files import write_whole
 from tools.grading.questions import NOTEBOOK, QUESTIONS
-from tools.grading.rubric import draw_all, expected_answer, load_rubric
+from tools.grading.rubric import Arrays, draw_all, expected_answer, load_rubric
 from tools.starter import make_starter
 from utils.data import RAW, REAL, find_files
 from utils.definitions import load_definitions
@@ -26,32 +26,30 @@ GIVEN += [f"tools/grading/{name}.py" for name in ("__init__", "inside", "questio
 GIVEN += ["tools/report/*.py", "tools/report/font/*", "tools/report/templates/*/*"]
 
 
-def expected_arrays() -> bytes:
-    """An `.npz` file: every question's inputs, `3/input/NAME`; where definitions give the model
-    answer's answer, `3/answer/NAME`.
-    """
-    arrays, model = {}, vars(load_definitions(NOTEBOOK))
-    for number, inputs in enumerate(draw_all(QUESTIONS, seed=3)):  # a seed that draws few images
-        for name, array in inputs.items():
-            # Few digits compress well.
-            inputs[name] = np.round(64 * array) / 64 if array.dtype == np.float32 else array
-        arrays |= {f"{number}/input/{name}": array for name, array in inputs.items()}
-        if QUESTIONS[number].step in DEFINED:
-            answer = expected_answer(QUESTIONS[number], model, inputs)
-            arrays |= {f"{number}/answer/{name}": np.float32(a) for name, a in answer.items()}
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
+def expected_arrays() -> list[dict[str, Arrays]]:
+    """For every question its `input`, and the model answer's `answer` where definitions give it."""
+    kept, model = [], vars(load_definitions(NOTEBOOK))
+    for question, drawn in zip(QUESTIONS, draw_all(QUESTIONS, seed=3), strict=True):  # few images
+        # Few digits compress well.
+        given = {n: np.round(64 * a) / 64 if a.dtype == np.float32 else a for n, a in drawn.items()}
+        answer = expected_answer(question, model, given) if question.step in DEFINED else {}
+        kept.append({"input": given, "answer": {n: np.float32(a) for n, a in answer.items()}})
+    return kept
 
 
 def student_files() -> dict[str, bytes]:
     """The content of every file that students get, by its place in their folder."""
     starter = make_starter(nbformat.read(NOTEBOOK, as_version=4), load_rubric().steps)
     files = [file for pattern in GIVEN for file in ROOT.glob(pattern) if file.is_file()]
+    kept, arrays = io.BytesIO(), {}
+    for number, question in enumerate(expected_arrays()):
+        for kind, own in question.items():
+            arrays |= {f"{number}/{kind}/{name}": array for name, array in own.items()}
+    np.savez(kept, **arrays)
     return {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in files} | {
         NOTEBOOK.name: (nbformat.writes(starter) + "\n").encode(),
         "README.md": (ROOT / "docs" / "student.md").read_bytes(),
-        KEPT.relative_to(ROOT).as_posix(): expected_arrays(),
+        KEPT.relative_to(ROOT).as_posix(): kept.getvalue(),
     }
 
 
