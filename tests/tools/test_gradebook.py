@@ -201,6 +201,7 @@ def test_a_table_in_an_old_encoding_keeps_it(byte):
     [
         (moodle_rows, HandIn("x 1001", "Canvas", "1001")),  # another platform's number
         (moodle_rows, HandIn("Group 1 1001", "Moodle", "1001")),  # the number of another group
+        (moodle_rows, HandIn("🦊 1001", "Moodle", "1001")),
         (canvas_rows, HandIn("A and B", "Gradescope", "S1001")),
         (canvas_rows, HandIn("x.ipynb")),
     ],

@@ -73,7 +73,7 @@ def fill_gradebook(content: bytes, graded: Graded, assignment: str) -> tuple[byt
     column, maximum, rows = _canvas(cells, assignment) or _moodle(cells)
     left_out = []
     for hand_in, grade in graded:
-        person = _plain(hand_in.name.removesuffix(hand_in.student))
+        person = _plain(hand_in.name.removesuffix(hand_in.student)) or "?"  # nobody's
         key = hand_in.platform, hand_in.student, person * (hand_in.platform == "Moodle")
         row = rows.get(key)
         if not row or row[column].value in ("EX", "N/A"):  # excused, not assigned
