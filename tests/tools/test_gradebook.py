@@ -240,7 +240,7 @@ def test_the_column_is_the_named_or_the_only_one():
 def test_other_tables_are_refused_in_a_sentence():
     scale = table(moodle_rows(maximum="Pass/Fail"))
     for content in ("name,grade\nx,\n", "", "a,b,c,d\nx,y,1,2\n", scale):
-        with pytest.raises(ValueError, match="neither Canvas' export nor a worksheet of Moodle's"):
+        with pytest.raises(ValueError, match="neither Canvas' export nor Moodle's worksheet in"):
             fill_gradebook(content.encode(), [], "")
 
 

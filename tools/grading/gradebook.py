@@ -140,9 +140,7 @@ def _moodle(cells: list[Row]) -> Sheet:
         grades = {row[column].value for row in rows.values()} - {"", "-"}
         if len(maximum) == 1 and all(map(_number, maximum)) and None not in map(_number, grades):
             return column, *maximum, rows
-    raise ValueError(
-        "the gradebook is neither Canvas' export nor a worksheet of Moodle's in points."
-    )
+    raise ValueError("the gradebook is neither Canvas' export nor Moodle's worksheet in points.")
 
 
 def _plain(text: str) -> str:
