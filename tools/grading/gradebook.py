@@ -190,9 +190,8 @@ def read_overrides(file: Path) -> Overrides:
 def override(grade: Grade, overrides: Overrides, one: HandIn, due: datetime | None) -> Grade:
     """The grade with the teacher's points, and comments, in place of those counted."""
     points, problems, by_hand = {**grade.points}, {**grade.problems}, {}
-    for question in points:
-        if (grade.submission, question) in overrides:
-            earned, comment = overrides[grade.submission, question]
+    for (submission, question), (earned, comment) in overrides.items():
+        if submission == grade.submission and question in points:
             points[question] = int(earned) if earned in (0, 1) else earned
             by_hand[question] = ": ".join(filter(None, [f"{earned:g} by hand", comment]))
             problem = problems.pop(question, ["", "", ""])

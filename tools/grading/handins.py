@@ -205,9 +205,8 @@ def _gradescope(metadata: Path, parent: Parts) -> dict[Parts, HandIn]:
     owners = {}
     for folder, facts in yaml.load(metadata.read_bytes(), yaml.CBaseLoader).items():
         people = facts[":submitters"]
-        name = " and ".join(person[":name"] for person in people)
         ids = [person[key] for key in (":sid", ":email") for person in people if person.get(key)]
         student, when = [*ids, folder][0], datetime.fromisoformat(facts[":created_at"]).timestamp()
-        one = HandIn(shown(f"{name} {student}"), "Gradescope", student, submitted=when)
-        owners[*parent, folder] = one
+        name = shown(f"{' and '.join(person[':name'] for person in people)} {student}")
+        owners[*parent, folder] = HandIn(name, "Gradescope", student, submitted=when)
     return owners
