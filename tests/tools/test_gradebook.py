@@ -201,6 +201,7 @@ def test_a_table_in_an_old_encoding_keeps_it(byte):
     [
         (moodle_rows, HandIn("x 1001", "Canvas", "1001")),  # another platform's number
         (moodle_rows, HandIn("Group 1 1001", "Moodle", "1001")),  # the number of another group
+        (moodle_rows, HandIn("🦊 1001", "Moodle", "1001")),
         (canvas_rows, HandIn("A and B", "Gradescope", "S1001")),
         (canvas_rows, HandIn("x.ipynb")),
     ],
@@ -239,7 +240,7 @@ def test_the_column_is_the_named_or_the_only_one():
 def test_other_tables_are_refused_in_a_sentence():
     scale = table(moodle_rows(maximum="Pass/Fail"))
     for content in ("name,grade\nx,\n", "", "a,b,c,d\nx,y,1,2\n", scale):
-        with pytest.raises(ValueError, match="neither Canvas' export nor a worksheet of Moodle's"):
+        with pytest.raises(ValueError, match="neither Canvas' export nor Moodle's worksheet in"):
             fill_gradebook(content.encode(), [], "")
 
 

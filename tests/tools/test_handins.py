@@ -202,6 +202,7 @@ def test_the_newest_of_a_students_hand_ins_counts_and_the_others_are_named(made)
         ("li_1_51_new.ipynb", "new", BEFORE),
         ("li_1_50_old.ipynb", "old", AFTER),
         ("li_1_52_readme.ipynb.txt", "newest, but nothing to grade"),
+        ("li_1_54_my_submission_metadata.yml", "nothing to grade, either"),
         ("eda_2_53_x.ipynb", ""),
     )
     assert shown(rows)["li 1"] == ("1", "new")

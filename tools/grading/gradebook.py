@@ -73,7 +73,7 @@ def fill_gradebook(content: bytes, graded: Graded, assignment: str) -> tuple[byt
     column, maximum, rows = _canvas(cells, assignment) or _moodle(cells)
     left_out = []
     for hand_in, grade in graded:
-        person = _plain(hand_in.name.removesuffix(hand_in.student))
+        person = _plain(hand_in.name.removesuffix(hand_in.student)) or "?"  # nobody's
         key = hand_in.platform, hand_in.student, person * (hand_in.platform == "Moodle")
         row = rows.get(key)
         if not row or row[column].value in ("EX", "N/A"):  # excused, not assigned
@@ -140,9 +140,7 @@ def _moodle(cells: list[Row]) -> Sheet:
         grades = {row[column].value for row in rows.values()} - {"", "-"}
         if len(maximum) == 1 and all(map(_number, maximum)) and None not in map(_number, grades):
             return column, *maximum, rows
-    raise ValueError(
-        "the gradebook is neither Canvas' export nor a worksheet of Moodle's in points."
-    )
+    raise ValueError("the gradebook is neither Canvas' export nor Moodle's worksheet in points.")
 
 
 def _plain(text: str) -> str:
@@ -192,9 +190,8 @@ def read_overrides(file: Path) -> Overrides:
 def override(grade: Grade, overrides: Overrides, one: HandIn, due: datetime | None) -> Grade:
     """The grade with the teacher's points, and comments, in place of those counted."""
     points, problems, by_hand = {**grade.points}, {**grade.problems}, {}
-    for question in points:
-        if (grade.submission, question) in overrides:
-            earned, comment = overrides[grade.submission, question]
+    for (submission, question), (earned, comment) in overrides.items():
+        if submission == grade.submission and question in points:
             points[question] = int(earned) if earned in (0, 1) else earned
             by_hand[question] = ": ".join(filter(None, [f"{earned:g} by hand", comment]))
             problem = problems.pop(question, ["", "", ""])

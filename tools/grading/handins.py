@@ -134,7 +134,7 @@ class _Walk:
         is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
         is_hand_in = not is_hidden and (".ipynb" in name or name.endswith(ARCHIVES))
         try:
-            if is_hidden or not name.endswith((".zip", ".ipynb", METADATA)):
+            if is_hidden or (name != METADATA and not name.endswith((".zip", ".ipynb"))):
                 raise ValueError("it is no .ipynb file (if it is one, rename it)")
             if size > (MAX_ZIP if name.endswith(".zip") else MAX_NOTEBOOK):
                 raise ValueError("it is too large")
@@ -184,6 +184,7 @@ def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
 def _owners(walk: _Walk) -> dict[Parts, tuple[HandIn, int]]:
     """Who handed in what lies at a path, from all names; and a number that grows with time."""
     owners, canvas = {path: (owner, 0) for path, owner in walk.owners.items()}, defaultdict(dict)
+    # `accumulate` gives all folders and zips around a file, from the outermost, and itself.
     for path in {path for parts, *_ in walk.found for path in accumulate(zip(parts))}:
         if match := MOODLE.fullmatch(path[-1]):
             owners[path] = HandIn(shown(f"{match[1]} {match[2]}"), "Moodle", match[2]), 0
@@ -204,9 +205,8 @@ def _gradescope(metadata: Path, parent: Parts) -> dict[Parts, HandIn]:
     owners = {}
     for folder, facts in yaml.load(metadata.read_bytes(), yaml.CBaseLoader).items():
         people = facts[":submitters"]
-        name = " and ".join(person[":name"] for person in people)
         ids = [person[key] for key in (":sid", ":email") for person in people if person.get(key)]
         student, when = [*ids, folder][0], datetime.fromisoformat(facts[":created_at"]).timestamp()
-        one = HandIn(shown(f"{name} {student}"), "Gradescope", student, submitted=when)
-        owners[*parent, folder] = one
+        name = shown(f"{' and '.join(person[':name'] for person in people)} {student}")
+        owners[*parent, folder] = HandIn(name, "Gradescope", student, submitted=when)
     return owners
