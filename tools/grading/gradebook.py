@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tools.files import write_whole
 from tools.grading.handins import HandIn, shown
-from tools.grading.results import feedback, file_for, inert, write_feedback, write_tables
+from tools.grading.results import feedback, file_for, inert, write_tables
 from tools.grading.rubric import Grade
 from tools.reader import ReadError, read_notebook
 
@@ -49,7 +49,7 @@ def hand_back(out: Path, graded: Graded, overrides: Overrides, due: datetime | N
                 folder = f"{one.name.removesuffix(one.student)[:-1]}_{one.student}"
                 opened.writestr(f"{folder}_assignsubmission_file/feedback.txt", feedback(grade))
             with suppress(OSError):  # the name of a folder; the table says so, or will
-                write_feedback(file_for(out / "feedback", grade.submission, ".txt"), grade)
+                write_whole(file_for(out / "feedback", grade.submission, ".txt"), feedback(grade))
                 file = file_for(out / "gradescope", grade.submission, "/results.json")
                 write_whole(file, gradescope_results(grade))
     if opened.namelist():

@@ -160,11 +160,6 @@ def advice_on(problem: str, otherwise: str = "") -> str:
     return next((advice for sign, advice in ADVICE.items() if sign in problem), otherwise)
 
 
-def write_feedback(file: Path, grade: Grade) -> None:
-    """Write, for the student, what each answer earned, why, and what to do."""
-    write_whole(file, feedback(grade))
-
-
 def feedback(grade: Grade) -> str:
     """What the student reads: points, what was found where none was earned, and what to do."""
     lines = [f"Feedback on {one_line(grade.submission)}", ""]
