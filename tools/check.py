@@ -146,10 +146,9 @@ def print_table(grade: Grade, names: Sequence[str]) -> None:
     print("points  question")
     for name in names:
         print(f"{grade.points[name]:>6}  {name}")
-        if name in grade.problems:
-            found, hint, _ = grade.problems[name]
-            for line in [*textwrap.wrap(found, 90), *textwrap.wrap(advice_on(found, hint), 90)]:
-                print(f"{'':8}{line}")
+        found, hint, _ = grade.problems.get(name, ["", "", ""])
+        for line in [*textwrap.wrap(found, 90), *textwrap.wrap(advice_on(found, hint), 90)]:
+            print(f"{'':8}{line}")
     for name, value in grade.figures.items():
         print(f"{value:.2%}  {name}")
     if grade.reason:

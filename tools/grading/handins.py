@@ -76,7 +76,8 @@ def collect(source: Path, into: Path) -> tuple[list[HandIn], list[str]]:
         else:
             walk.zip(source, (), ())
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{source} is neither a folder nor a whole zip: {error}.") from error
+        why = getattr(error, "strerror", None) or error
+        raise ValueError(f"{source} is neither a folder nor a whole zip: {why}.") from error
     return _rows(walk)
 
 
