@@ -9,11 +9,12 @@ import subprocess
 import sys
 
 SECONDS = 120
-MEMORY = 4 * 2**30  # bytes, where the system can limit them
+MEMORY = 4 * 2**30  # bytes of data, where the system can limit them
+TOO_MUCH = "the notebook is too large or too nested."
 
 
 def limit_memory() -> None:
-    """Limit the bytes of data that this process, and each that it starts, can have."""
+    """Limit what this process, and each that it starts, can have."""
     import resource  # not on Windows
 
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
@@ -24,13 +25,11 @@ def main() -> None:
     command = [sys.executable, "-m", "tools.report.write", *sys.argv[1:]]
     limit = limit_memory if os.name == "posix" else None
     try:
-        done = subprocess.run(command, timeout=SECONDS, preexec_fn=limit)
+        status = subprocess.run(command, timeout=SECONDS, preexec_fn=limit).returncode
     except subprocess.TimeoutExpired:
-        sys.exit(f"error: No report after {SECONDS} s: the notebook is too large or too nested.")
-    if done.returncode not in (0, 1, 2):  # it has then said nothing itself
-        sys.exit("error: No report: the notebook is too large or too nested.")
-    if done.returncode:
-        sys.exit(done.returncode)
+        sys.exit(f"error: No report after {SECONDS} s: {TOO_MUCH}")
+    if status:  # 1 and 2 have said what is wrong
+        sys.exit(status if status in (1, 2) else f"error: No report: {TOO_MUCH}")
 
 
 if __name__ == "__main__":

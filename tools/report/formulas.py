@@ -1,51 +1,62 @@
-"""Set LaTeX formulas as MathML, with the glyphs that they need."""
+"""Find formulas in HTML and set them as MathML, with the glyphs that they need."""
 
 import base64
 import io
 import re
 from collections.abc import Callable
-from functools import partial
+from html import escape
 from pathlib import Path
 from unicodedata import normalize
 
-from tools.report.markdown import find_formulas
-
-from bs4 import BeautifulSoup, Tag
+from bs4 import BeautifulSoup, Comment, Tag
 from fontTools.subset import Options, Subsetter
 from fontTools.ttLib import TTFont
 from math_core import LatexToMathML
 
 FONT = Path(__file__).with_name("font") / "stix-two-math.woff"
-# Browsers slant a letter that stands alone by drawing one of these instead.
-SLANTED = ["\N{PLANCK CONSTANT}", *map(chr, range(0x1D434, 0x1D468))]  # Latin
-SLANTED += map(chr, range(0x1D6E2, 0x1D71C))  # Greek
-
+# Browsers slant a letter that stands alone by drawing one of these instead: Latin, Greek.
+SLANTED = ["\N{PLANCK CONSTANT}", *map(chr, [*range(0x1D434, 0x1D468), *range(0x1D6E2, 0x1D71C)])]
+# What browsers lose over a single letter, and what they draw.
+BAR = ('<mo stretchy="true">\N{COMBINING LOW LINE}</mo>', '<mo class="bar"></mo>')
+HAT = ("\N{COMBINING CIRCUMFLEX ACCENT}", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}")
 # math-core overflows its stack somewhat above two thousand levels.
 MAX_GROUPS, MAX_LENGTH = 600, 20_000
 # Characters: what a phone may be too narrow for, within a line and by itself.
 WIDE, LONG = 20, 40
-OPENING, CLOSING = ("(", "["), (")", "]")
 BREAKING = ("=", "+", "\N{MINUS SIGN}", "<", ">", "\N{LESS-THAN OR EQUAL TO}")
+END = "\ufdd1"  # of a formula, where all are one text
+
+# Stands for a dollar that is none of a formula's, until all formulas are found.
+DOLLAR = "\ufdd0"
+# A formula in HTML, by the name of its kind. Between single dollars stands no price: a formula
+# there has no blanks at its ends, or a sign; and no empty line. Text in one may hold formulas of
+# its own. The limits keep the search short where something is opened often and never closed.
+FORMULA = r"""
+    \$\$ (?P<double> (?: \\[\s\S] | [^\\$] | \$(?!\$) )+ ) \$\$
+  | \$(?!\$) (?P<single>
+        (?= \S (?: [^$]*[^\s\\$] )? \$ | [^$]* (?: \\[A-Za-z] | [\^_=<>+] | &[lg]t; )
+          | \s*[A-Za-z]\s*\$ )
+        (?: \\(?:text\w*|mbox|hbox)\s*\{ (?: [^{}] | \{[^{}]*\} )* \}
+          | \\[\s\S] | (?!\n\s*\n)[^\\$] )+ ) \$(?!\d)
+  | \\\\?\[ (?P<brackets> [\s\S]{1,9999}? ) \\\\?\]
+  | \\\\?\( (?P<parentheses> [\s\S]{1,9999}? ) \\\\?\)
+  | (?P<reference> \\(?:eq)?ref\{[^{}]*\} )
+  | (?P<environment> \\begin\{ (?P<name> [a-z]+\*? ) \} [\s\S]{0,9999}? \\end\{ (?P=name) \} )
+"""
+IN_HTML = re.compile(FORMULA, re.VERBOSE)
 
 # What LaTeX or MathJax know and math-core does not, said in words that it knows.
-SIZES = ("tiny", "scriptsize", "footnotesize", "small", "normalsize")
-SIZES += ("large", "Large", "LARGE", "huge", "Huge")
-MACROS = dict.fromkeys(SIZES, "") | {
-    "class": "#2",
+MACROS = {
     "cr": r"\\",
-    "cssId": "#2",
-    "ensuremath": "#1",
-    "hdots": r"\ldots",
-    "href": "#2",
-    "mathbbm": r"\mathbb{#1}",
-    "mathds": r"\mathbb{#1}",
     "ref": r"\eqref{#1}",
     "smash": "#1",
     "strut": r"\mathstrut",
-    "style": "#2",
     "substack": r"\begin{subarray}{c}#1\end{subarray}",
 }
-NUMBERED = r"\\begin\{(?:equation|align|gather|multline)\*?\}"
+CONVERTER = LatexToMathML(
+    macros=MACROS, continue_on_error=True, global_group=True, allow_unreliable_rendering=True
+)
+TAG = r"\\tag\*?\s*\{[^{}]*\}"
 BRACED = r"\{((?:[^{}]|\{[^{}]*\})*)\}"  # a group with groups in it
 COMMAND = r"\\(?:re|provide)?(?:new)?command\*?\s*\{?\\([A-Za-z]+)\}?\s*"
 DELIMITER = r"(\\(?:left|right|middle|[bB]igg?[lmr]?)\s*)"
@@ -53,48 +64,47 @@ DELIMITER = r"(\\(?:left|right|middle|[bB]igg?[lmr]?)\s*)"
 
 def _as_text(match: re.Match) -> str:
     r"""`\text{if $x$ is}` as `\text{if }x\text{ is}`."""
-    parts = re.split(r"(?<!\\)\$(.*?)(?<!\\)\$", match[2])
+    parts = re.split(r"(?<!\\)\$(.*?)(?<!\\)\$", match[1])
     words = [re.sub(r"(?<!\\)_", r"\\_", part) for part in parts[::2]]
     parts[::2] = [rf"\text{{{part}}}" if part else "" for part in words]
     return "".join(parts)
 
 
-def _as_definition(match: re.Match) -> str:
-    r"""`\newcommand{\name}[2]` as `\def\name#1#2`, which may also replace a known command."""
-    arguments = "".join(f"#{i + 1}" for i in range(int(match[2] or 0)))
-    return rf"\def\{match[1]}{arguments}"
-
-
-def _as_align(match: re.Match) -> str:
-    r"""The rows `a &=& b` of `eqnarray` as `a &= b`."""
-    rows, star = re.sub("&([^&]*)&", r"&\1", match[2]), match[1]
-    return rf"\begin{{align{star}}}{rows}\end{{align{star}}}"
-
-
-def _as_tagged(match: re.Match) -> str:
-    r"""Rows with `\tag` in `aligned` and its kind, where no tag may stand, in `align*`."""
-    kind = "gather*" if match[1] == "gathered" else "align*"
-    return rf"\begin{{{kind}}}{match[2]}\end{{{kind}}}"
-
-
 REWRITTEN: list[tuple[str, str | Callable[[re.Match], str]]] = [
-    # Colours, which nobody has checked against the page's, go.
+    # Colours and sizes, which nobody has checked against the page's, go.
     (r"\\(?:textcolor|colorbox|color)\s*(?:\[\w+\])?\s*\{[^{}]*\}", ""),
+    (r"\\(?:tiny|(?:script|footnote|normal)size|small|[lL]arge|LARGE|[hH]uge)(?![A-Za-z])", ""),
     (r"\\(?:vspace|require)\*?\{[^{}]*\}", ""),
     (r"\\hspace\*", r"\\hspace"),
+    (r"\\math(?:bbm|ds)(?![A-Za-z])", r"\\mathbb"),
     (r"\\\\\*?\s*\[[^\]&]*\]", r"\\\\ "),  # the room between two lines
     (DELIMITER + "<", r"\1\\langle "),
     (DELIMITER + ">", r"\1\\rangle "),
-    (r"\\(text|mbox|hbox)\s*" + BRACED, _as_text),
+    (r"\\(?:text|mbox|hbox)\s*" + BRACED, _as_text),
     (r"\\DeclareMathOperator(\*?)\s*\{?\\(\w+)\}?\s*" + BRACED, r"\\def\\\2{\\operatorname\1{\3}}"),
-    (COMMAND + r"(?:\[(\d)\])?", _as_definition),
-    (r"(?s)\\begin\{eqnarray(\*?)\}(.*?)\\end\{eqnarray\1\}", _as_align),
-    (r"\\begin\{alignat(\*?)\}\s*\{\d+\}", r"\\begin{align\1}"),
-    (r"\\(begin|end)\{(?:alignat|flalign)(\*?)\}", r"\\\1{align\2}"),
-    (r"(?s)^\s*\\begin\{(aligned|split|gathered)\}(.*\\tag.*)\\end\{\1\}\s*$", _as_tagged),
+    # One that is known may be defined again.
+    (COMMAND, r"\\providecommand{\\\1}{}\\renewcommand{\\\1}"),
+    # The rows `a &=& b` of `eqnarray` as `a &= b`.
+    (r"(?s)&([^&]*)&(?=(?:(?!\\begin).)*\\end\{eqnarray)", r"&\1"),
+    (r"\\(begin|end)\{(?:alignat|flalign|eqnarray)(\*?)\}(?:\s*\{\d+\})?", r"\\\1{align\2}"),
     (r"\\(begin|end)\{split\}", r"\\\1{aligned}"),
     (r"\\(begin|end)\{smallmatrix\}", r"\\\1{matrix}"),
+    # With a tag, which may not stand there.
+    (r"(?s)^\\begin\{(align|gather)ed\}(.*\\tag.*)\\end\{\1ed\}$", r"\\begin{\1*}\2\\end{\1*}"),
 ]
+
+
+def mark_formulas(content: Tag) -> None:
+    """Put what each formula in HTML says into a `span.formula`, or `span.formula.display`."""
+    for text in content.find_all(string=re.compile(r"[$\\]")):
+        if not isinstance(text, Comment) and not text.find_parent(["pre", "code", "kbd", "samp"]):
+            html = IN_HTML.sub(_as_span, escape(text, quote=False))
+            text.replace_with(*BeautifulSoup(f"<p>{html}", "html.parser").p.contents)
+
+
+def _as_span(found: re.Match) -> str:
+    kind = "display" if found.lastgroup in ("double", "brackets", "environment") else ""
+    return f'<span class="formula {kind}">{found[found.lastgroup]}</span>'
 
 
 def set_formulas(page: BeautifulSoup) -> None:
@@ -104,118 +114,74 @@ def set_formulas(page: BeautifulSoup) -> None:
     was written, in a box that says so.
     """
     formulas = page.select("span.formula")
-    converted = _convert([(one.get_text(), "display" in one["class"]) for one in formulas])
-    for formula, math in zip(formulas, converted, strict=True):
+    latex = _with_defaults(END.join(one.get_text(strip=True) for one in formulas)).split(END)
+    displayed = ["display" in one["class"] for one in formulas]
+    known = [(_known(one), display) for one, display in zip(latex, displayed, strict=False)]
+    for formula, mathml in zip(formulas, CONVERTER.convert_all(known), strict=True):
+        math = BeautifulSoup(mathml.replace(*BAR).replace(*HAT), "html.parser").math
         if math is None:
             formula["class"] = "latex"
             formula.string.wrap(page.new_tag("code"))
             formula.insert(0, "LaTeX, not set: ")
-            continue
-        if math.a and math.a.get_text() == math.get_text():  # a reference, and no formula
+        elif math.a and math.a.get_text() == math.get_text():  # a reference, and no formula
             formula.replace_with(math.a)
-            continue
-        for link in math.find_all("a"):  # may not stand within a formula
-            link.unwrap()
-        if "display" in formula["class"] or len(math.get_text()) > WIDE:
+        elif "display" in formula["class"] or len(math.get_text()) > WIDE:
             formula.clear()
             formula.extend(_parts(page, math))
             formula["tabindex"] = "0"  # a keyboard can then scroll it
         else:
             formula.replace_with(math)
+    for link in page.select("math a"):  # may not stand within a formula
+        link.unwrap()
 
 
-def can_be_set(text: str) -> bool:
-    """Whether no formula in a text needs a box."""
-    return None not in _convert([(latex, True) for kind, latex in find_formulas(text) if kind])
-
-
-def _convert(snippets: list[tuple[str, bool]]) -> list[Tag | None]:
-    """The `math` of each formula, given with whether it is displayed; None if it cannot be set."""
-    converter = LatexToMathML(
-        macros=MACROS,
-        fancy_error=False,
-        continue_on_error=True,
-        global_group=True,
-        allow_unreliable_rendering=True,
-    )
-    latex = map(_known, _with_defaults([text for text, _ in snippets]))
-    known = list(zip(latex, (display for _, display in snippets), strict=True))
-    converted = converter.convert_all(known)
-    return [BeautifulSoup(_drawn(one), "html.parser").math for one in converted]
-
-
-def _drawn(mathml: str) -> str:
-    """MathML in which the style sheet draws the bars, so that browsers do not lose them."""
-    bar = '<mo stretchy="true">\N{COMBINING LOW LINE}</mo>'
-    mathml = mathml.replace(bar, '<mo class="bar"></mo>')
-    # This hat is lost over one letter.
-    return mathml.replace(
-        "\N{COMBINING CIRCUMFLEX ACCENT}", "\N{MODIFIER LETTER CIRCUMFLEX ACCENT}"
-    )
-
-
-def _with_defaults(formulas: list[str]) -> list[str]:
+def _with_defaults(text: str) -> str:
     r"""Give the commands of `\newcommand{\name}[2][default]{...}` their first argument always."""
-    pattern = COMMAND + r"\[(\d)\]\s*\[([^\]]*)\]"
-    found = {one[1]: one[3] for latex in formulas for one in re.finditer(pattern, latex)}
-    for name, default in found.items():
-        use = rf"\\{name}(?![A-Za-z])\s*(?:\[([^\]]*)\])?"
-        for i, latex in enumerate(formulas):
-            latex = re.sub(pattern, r"\\newcommand{\\\1Always}[\2]", latex)
-            formulas[i] = re.sub(use, partial(_always, name, default), latex)
-    return formulas
-
-
-def _always(name: str, default: str, use: re.Match) -> str:
-    return rf"\{name}Always{{{use[1] or default}}}"
+    definition = COMMAND + r"\[(\d)\]\s*\[([^\]]*)\]"
+    found = re.findall(definition, text)
+    text = re.sub(definition, r"\\newcommand{\\\1Always}[\2]", text)
+    for name, _, default in found:
+        use, always = rf"\\{name}(?![A-Za-z])", rf"\\{name}Always"
+        text = re.sub(use + r"\s*\[([^\]]*)\]", rf"{always}{{\1}}", text)
+        text = re.sub(use, always + "{" + default.replace("\\", r"\\") + "}", text)
+    return text
 
 
 def _known(latex: str) -> str:
     """The formula in the LaTeX of math-core; one that is too much for it as an unknown command."""
-    groups = latex.count("{") + latex.count(r"\left")
-    if len(latex) > MAX_LENGTH or groups > MAX_GROUPS:
+    if len(latex) > MAX_LENGTH or latex.count("{") + latex.count(r"\left") > MAX_GROUPS:
         return r"\toomuch"
     for pattern, replacement in REWRITTEN:
         latex = re.sub(pattern, replacement, latex)
-    if re.search(NUMBERED, latex):  # which alone may have a tag or a label
-        return latex
-    latex = re.sub(r"\\label\{[^{}]*\}", "", latex)
-    tags = re.findall(r"\\tag\*?\s*\{[^{}]*\}", latex)
-    for tag in tags:
-        latex = latex.replace(tag, "")
-    latex = _broken(latex)
-    return rf"\begin{{equation}}{latex}{tags[0]}\end{{equation}}" if tags else latex
-
-
-def _broken(latex: str) -> str:
-    r"""A formula with `\\` on its first level, where LaTeX itself breaks no line, broken there."""
-    latex = re.sub(r"(\\\\\s*)+$", "", latex)
-    depth, breaks = 0, False
+    if re.search(r"\\begin\{(equation|align|gather|multline)\*?\}", latex):
+        return latex  # as it is: in these may stand a tag or a label
+    tag = re.search(TAG, latex)
+    latex = re.sub(rf"\\label\{{[^{{}}]*\}}|{TAG}|(\\\\\s*)+$", "", latex)
+    depth, breaks = 0, False  # of lines on the first level, where LaTeX itself breaks none
     for line, opening, closing in re.findall(r"(\\\\)|(\\begin\b|\{)|(\\end\b|\})|\\.", latex):
         depth += bool(opening) - bool(closing)
         breaks = breaks or (bool(line) and depth == 0)
-    kind = "aligned" if "&" in latex else "gathered"
-    return rf"\begin{{{kind}}}{latex}\end{{{kind}}}" if breaks else latex
+    if breaks:
+        kind = "aligned" if "&" in latex else "gathered"
+        latex = rf"\begin{{{kind}}}{latex}\end{{{kind}}}"
+    return rf"\begin{{equation}}{latex}{tag[0]}\end{{equation}}" if tag else latex
 
 
 def _parts(page: BeautifulSoup, math: Tag) -> list[Tag]:
-    """The formula in parts that may stand in lines of their own: browsers break no formula.
-
-    It is cut at wide spaces or, if it is long without them, before signs outside of parentheses.
+    """The formula in parts that may stand in lines of their own, which browsers do not break it in:
+    cut at wide spaces or, if it is long without them, before signs outside of parentheses.
     """
-    parts = [page.new_tag("math", attrs=math.attrs)]
     rooms = math.find_all("mspace", width="2em", recursive=False)
     is_long = not rooms and len(math.get_text()) > LONG
-    depth = 0
+    depth, parts = 0, [page.new_tag("math", attrs=math.attrs)]
     for child in list(math.children):
         sign = child.get_text() if child.name == "mo" else ""
-        depth += (sign in OPENING) - (sign in CLOSING)
+        depth += (sign in ("(", "[")) - (sign in (")", "]"))
         if is_long and depth == 0 and sign in BREAKING:
             child["form"] = "infix"  # it keeps its room, though now it comes first
             parts.append(page.new_tag("math", attrs=math.attrs))
-        if child not in rooms or parts[-1].contents:
-            parts[-1].append(child)
-        if child in rooms:
+        parts[-1].append(child)
+        if child in rooms and parts[-1].contents != [child]:
             parts.append(page.new_tag("math", attrs=math.attrs))
     return [part for part in parts if part.contents]
 
@@ -225,20 +191,16 @@ def font_face(page: BeautifulSoup) -> str:
 
     Without a font that has a MATH table browsers put indices on the baseline.
     """
-    shown = set("".join(math.get_text() for math in page.find_all("math")))
-    if not shown:
+    text = "".join(math.get_text() for math in page.find_all("math"))
+    if not text:
         return ""
-    plain = {normalize("NFKC", character) for character in shown}
-    shown.add("\N{SQUARE ROOT}")  # browsers draw it themselves
-    shown.update(one for one in SLANTED if normalize("NFKC", one) in plain)
-    font = TTFont(FONT)
+    font, file = TTFont(FONT), io.BytesIO()
+    plain = normalize("NFKC", text)
+    slanted = "".join(one for one in SLANTED if normalize("NFKC", one) in plain)
     subsetter = Subsetter(Options(layout_features=["ssty"], name_IDs=[0, 13, 14]))
-    subsetter.populate(text="".join(shown))
+    subsetter.populate(text=f"{text}{slanted}\N{SQUARE ROOT}")  # roots are drawn by the browser
     subsetter.subset(font)
-    file = io.BytesIO()
     font.save(file)
     data = base64.b64encode(file.getvalue()).decode()
-    return (
-        '@font-face { font-family: "Formulas"; '
-        f'src: url("data:font/woff;base64,{data}") format("woff"); }}'
-    )
+    source = f'url("data:font/woff;base64,{data}") format("woff")'
+    return f'@font-face {{ font-family: "Formulas"; src: {source}; }}'

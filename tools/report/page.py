@@ -1,17 +1,16 @@
 """The parts of the page that the whole notebook decides: head, headings, contents, numbers."""
 
 import re
-from collections.abc import Iterator
-from html import escape
+from html import escape, unescape
+from itertools import zip_longest
 from typing import Any
 from urllib.parse import quote
 
 from bs4 import BeautifulSoup, Tag
 
 NUMBER = re.compile(r"[^\w\s]?[\d.,\s]*\d[\d.,]*(e[+-]?\d+)?\s?(%|ms|s)?|NaN|nan|None|[^\w\s]|")
-# What stands for a figure's description where there is none.
-NO_WORDS = re.compile(r"Figure size|Picture without|Drawing without|.* at 0x")
-LEAD_IN = 120  # characters: a longer sentence before a table is no caption
+# In the last paragraph before some code.
+LEAD_IN = re.compile(r"(?s)<p>(<strong>)?([^.:!?<]{1,99})[.:](</strong>((?!<p>).)*)?</p>\s*</div>$")
 
 
 def finish_tables(page: BeautifulSoup) -> None:
@@ -22,133 +21,83 @@ def finish_tables(page: BeautifulSoup) -> None:
                 cell["scope"] = "col"
             else:
                 cell.name = "td"  # an empty header names nothing
-        for row in table.select("tbody tr"):
-            cells = row.find_all(["td", "th"], recursive=False)
-            if len(cells) > 1 and cells[0].get_text(strip=True):
-                cells[0].name, cells[0]["scope"] = "th", "row"
-        _align_numbers(table)
+        for cell in table.select("tbody tr > :first-child:not(:only-child)"):
+            if cell.get_text(strip=True):
+                cell.name, cell["scope"] = "th", "row"
+        # Columns are counted from the right: headers may span on the left.
+        rows = [row.find_all(["td", "th"], recursive=False)[::-1] for row in table.select("tr")]
+        for column in zip_longest(*rows):
+            cells = [cell for cell in column if cell]
+            texts = [cell.get_text(strip=True) for cell in cells if not cell.find_parent("thead")]
+            if all(map(NUMBER.fullmatch, texts)) and re.search(r"\d", "".join(texts)):
+                for cell in cells:
+                    cell["class"] = "number"
         table.wrap(page.new_tag("div", attrs={"class": "table", "tabindex": "0"}))
 
 
-def _align_numbers(table: Tag) -> None:
-    """Put columns of numbers right, counted from the right: headers may span on the left."""
-    rows = [row.find_all(["td", "th"], recursive=False)[::-1] for row in table.select("tr")]
-    body = [row for row in rows if row and row[0].find_parent("thead") is None]
-    for column in range(max(map(len, body), default=0)):
-        cells = [row[column] for row in body if len(row) > column]
-        texts = [cell.get_text(strip=True) for cell in cells]
-        if any(any(map(str.isdigit, text)) for text in texts) and all(map(NUMBER.fullmatch, texts)):
-            heads = [row[column] for row in rows if row not in body and len(row) > column]
-            for cell in cells + heads:
-                style = cell.get("style", "")
-                if "text-align" not in style and "colspan" not in cell.attrs:
-                    cell["style"] = f"{style};text-align:right".lstrip(";")
-
-
 def number_figures(page: BeautifulSoup) -> None:
-    """Number the figures and tables, and caption them with words or the code that they are from.
-
-    A table in a text, to which no caption was given, stays without.
-    """
-    for number, figure in enumerate(page.select(".output figure"), start=1):
-        alt = " ".join(figure.img["alt"].split())
-        words = "" if NO_WORDS.match(alt) else re.match(r".*?[.!?](?= |$)|.*", alt)[0]
-        text = f"Figure {number}. {words or _origin(figure)}"
-        figure.img.insert_after(page.new_tag("figcaption", string=text))
-    number = 0
-    for table in page.main.select("table:not(table table)"):
-        words = "" if table.caption else _lead_in(table) or _origin(table)
-        caption = table.caption or page.new_tag("caption", string=words)
-        if caption.get_text(strip=True):
-            number += 1
-            caption.insert(0, f"Table {number}. ")
-            table.insert(0, caption)
+    """Caption all that code shows, if only with the number of that code, and number captions."""
+    for caption in page.select(".code[id] figcaption:empty"):
+        caption.string = _words(caption)
+    for table in page.select(".code[id] table:not(table table, :has(> caption))"):
+        table.insert(0, page.new_tag("caption", string=_words(table)))
+    for kind, name in {"Figure": "figcaption", "Table": "caption"}.items():
+        for number, caption in enumerate(page.main.find_all(name), start=1):
+            caption.insert(0, f"{kind} {number}. ")
 
 
-def _origin(shown: Tag) -> str:
-    cell = shown.find_parent(class_="code", id=True)
-    return f"Shown by code {cell['id'].removeprefix('code-')}." if cell else ""
-
-
-def _lead_in(table: Tag) -> str:
-    """The one short sentence that leads to the cell of a table, or the title in bold before it."""
-    cell = table.find_parent(class_="code")
-    before = cell and cell.find_previous_sibling()
-    paragraphs = before.find_all("p", recursive=False) if before else []
-    words = paragraphs[-1].get_text() if paragraphs else ""
-    if words and paragraphs[-1].contents[0].name == "strong":
-        words = paragraphs[-1].strong.get_text()
-    single = re.fullmatch(r"[^.:!?]+[.:]", words.strip())
-    return words.strip(" :.\n") + "." if single and len(words) <= LEAD_IN else ""
+def _words(shown: Tag) -> str:
+    """The short sentence that leads to what code shows, or the bold one there; else which code."""
+    code = shown.find_parent(class_="code")
+    led = LEAD_IN.search(str(code.find_previous_sibling()))
+    return f"{unescape(led[2])}." if led else f"Shown by code {code['id'].removeprefix('code-')}."
 
 
 def fill_head(page: BeautifulSoup, authors: object, resources: dict[str, Any]) -> None:
     """Put title, authors, date, the facts of the run, the accuracy and the problems at the head."""
-    head = page.header
     titles = [one for one in page.main.find_all("h1") if one.get_text(strip=True)]
     title = titles[0] if titles else page.new_tag("h1", string=page.title.string)
-    head.append(title.extract())
-    facts = page.new_tag("dl")
-    for name, value in _facts(page, authors, resources):
-        facts.append(BeautifulSoup(f"<dt>{escape(name)}</dt><dd>{value}</dd>", "html.parser"))
-    if facts.contents:
-        head.append(facts)
-
-
-def _facts(
-    page: BeautifulSoup, authors: object, resources: dict[str, Any]
-) -> Iterator[tuple[str, str]]:
-    """Names and values, the values as HTML."""
     listed = authors if isinstance(authors, list) else []
     named = [one.get("name") if isinstance(one, dict) else one for one in listed]
-    if written_by := ", ".join(name for name in named if isinstance(name, str) and name):
-        yield "by", escape(written_by)
+    facts = [("by", escape(", ".join(name for name in named if isinstance(name, str))))]
     names = page.select(".celltag_facts .output tbody th")
-    saved = resources["metadata"].get("modified_date")
-    if saved and "date" not in [name.get_text().lower() for name in names]:
-        yield "saved", escape(saved)
+    if "date" not in [name.get_text().lower() for name in names]:
+        facts.append(("saved", escape(resources["metadata"].get("modified_date", ""))))
     for name in names:
-        yield name.get_text(), " ".join(one.decode_contents() for one in name.find_next_siblings())
-    for printed in page.select(".celltag_final-accuracy .output pre"):
-        name, _, value = printed.get_text().strip().partition(": ")
-        yield name, f"<strong>{escape(value)}</strong>"
-    for number, problem in resources["problems"].items():
-        yield "problem", f'<a href="#code-{number}">code cell {number}</a> {escape(problem)}'
+        values = [one.decode_contents() for one in name.find_next_siblings()]
+        facts.append((escape(name.get_text()), " ".join(values)))
+    name, _, value = escape(resources["accuracy"]).partition(": ")
+    facts.append((name, value and f"<strong>{value}</strong>"))
+    for n, problem in resources["problems"].items():
+        facts.append(("problem", f'<a href="#code-{n}">code cell {n}</a> {escape(problem)}'))
+    shown = "".join(f"<dt>{name}</dt><dd>{value}</dd>" for name, value in facts if value)
+    page.header.extend([title.extract(), BeautifulSoup(f"<dl>{shown}</dl>", "html.parser")])
+    running = re.sub(r'["\\<\n]', " ", title.get_text())[:80]
+    page.html["style"] = f'--title: "{running}"'
 
 
 def order_headings(page: BeautifulSoup) -> None:
     """Leave one `h1` and no gap between levels, give each an anchor, list them as contents.
 
-    The contents go two levels deep; the checks stand in them on the second.
+    The contents go two levels deep, with the checks. The anchors are as in JupyterLab.
     """
-    for empty in page.main.select("h1, h2, h3, h4, h5, h6"):
-        if not empty.get_text(strip=True):
-            empty.unwrap()
     anchors: set[str] = set()
-    level, contents = 1, page.new_tag("ol")
+    level, contents = 1, ""
     for part in page.main.select("h1, h2, h3, h4, h5, h6, [data-check]"):
+        if not part.get_text(strip=True):
+            part.unwrap()
+            continue
         words = f"Check {part.get('data-check')}"
         if part.name != "div":
-            words = part.decode_contents()
+            words = re.sub(r"</?a\b[^>]*>", "", part.decode_contents())
             level = min(max(int(part.name[1]), 2), level + 1)
             part.name = f"h{level}"
-            _anchor(part, anchors)
+            part["id"] = part.get_text().strip().replace(" ", "-")
+            while part["id"] in anchors:
+                part["id"] += "-"
+            anchors.add(part["id"])
+            link = {"class": "anchor", "href": f"#{quote(part['id'])}", "tabindex": "-1"}
+            part.append(page.new_tag("a", attrs=link | {"aria-hidden": "true"}))
         if part.name in ("h2", "h3", "div"):
-            entry = f'<li class="{part.name}"><a href="#{quote(part["id"])}">{words}</a></li>'
-            contents.append(BeautifulSoup(entry, "html.parser"))
-    for inner in contents.select("a a"):
-        inner.unwrap()
-    page.nav.append(contents)
-    if not contents.contents:
-        page.nav.decompose()
-
-
-def _anchor(heading: Tag, taken: set[str]) -> None:
-    """Give a heading the anchor that JupyterLab gives it too, so that a notebook's links work."""
-    anchor = heading.get_text().strip().replace(" ", "-")
-    while anchor in taken:
-        anchor += "-"
-    taken.add(anchor)
-    heading["id"] = anchor
-    mark = f'<a class="anchor" href="#{quote(anchor)}" aria-hidden="true" tabindex="-1"></a>'
-    heading.append(BeautifulSoup(mark, "html.parser"))
+            contents += f'<li class="{part.name}"><a href="#{quote(part["id"])}">{words}</a></li>'
+    page.nav.append(BeautifulSoup(f"<ol>{contents}</ol>", "html.parser"))
