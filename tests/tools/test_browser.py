@@ -58,6 +58,13 @@ def browser(playwright):
         yield running
 
 
+def report_of(cells, folder):
+    """The address of the report of a notebook with these cells."""
+    nbformat.write(new_notebook(cells=cells), folder / "n.ipynb")
+    write_report(folder / "n.ipynb", folder / "n.html", allow_errors=True)
+    return (folder / "n.html").as_uri()
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     """The address of the stored notebook's report."""
@@ -69,7 +76,6 @@ def report(tmp_path_factory):
 @pytest.fixture(scope="module")
 def troubled_report(tmp_path_factory):
     """The address of the report of a failed notebook that holds all that is hard to show."""
-    folder = tmp_path_factory.mktemp("troubled")
     word, columns = "long" * 40, range(12)
     rows = [" | ".join(f"column {i}" for i in columns), " | ".join("--" for _ in columns)]
     rows.append(" | ".join(f"{10**i}" for i in columns))
@@ -85,9 +91,7 @@ def troubled_report(tmp_path_factory):
         new_output("error", ename="ValueError", evalue=word, traceback=[f"\x1b[31m{word}\x1b[0m"]),
     ]
     cells = [new_markdown_cell(text), new_code_cell(word, execution_count=1, outputs=outputs)]
-    nbformat.write(new_notebook(cells=cells), folder / "troubled.ipynb")
-    write_report(folder / "troubled.ipynb", folder / "report.html", allow_errors=True)
-    return (folder / "report.html").as_uri()
+    return report_of(cells, tmp_path_factory.mktemp("troubled"))
 
 
 @pytest.fixture
@@ -169,10 +173,8 @@ def test_the_report_of_any_notebook_is_quiet_accessible_and_fits_a_phone(browser
         page.on("pageerror", lambda error: said.append(str(error)))
         # Several on one page: a run of axe takes as long for one.
         for names in batched(FOREIGN, 17):
-            together = new_notebook(cells=[c for name in names for c in FOREIGN[name].cells])
-            nbformat.write(together, tmp_path / "n.ipynb")
-            write_report(tmp_path / "n.ipynb", tmp_path / "report.html", allow_errors=True)
-            page.goto((tmp_path / "report.html").as_uri())
+            cells = [cell for name in names for cell in FOREIGN[name].cells]
+            page.goto(report_of(cells, tmp_path))
             assert page.locator("script").count() == 0, names
             assert [url for url in requests if not url.startswith(("file:", "data:"))] == [], names
             assert said == [], names
@@ -191,11 +193,8 @@ LIGHT = """(page => [...document.querySelectorAll('td[style]')].map(cell => {
 
 @pytest.mark.parametrize(("scheme", "light"), [("light", 1.0), ("dark", 0.009)])
 def test_a_tables_own_colours_can_be_read(browser, tmp_path, scheme, light):
-    cells = FOREIGN["a table in colours"].cells
-    nbformat.write(new_notebook(cells=cells), tmp_path / "n.ipynb")
-    write_report(tmp_path / "n.ipynb", tmp_path / "n.html")
     with browser.new_page(color_scheme=scheme) as page:
-        page.goto((tmp_path / "n.html").as_uri())
+        page.goto(report_of(FOREIGN["a table in colours"].cells, tmp_path))
         lights = page.evaluate(f"({LIGHT})({light})")
     assert len(lights) == 8
     for pair in lights:
@@ -229,10 +228,8 @@ def test_a_figure_of_the_notebooks_is_readable_at_360_pixels(browser, tmp_path):
     picture, about = figure.for_notebook()
     shown = new_output("display_data", {"image/png": picture}, metadata={"image/png": about})
     cells = [new_code_cell("figure", execution_count=1, outputs=[shown])]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "figure.ipynb")
-    write_report(tmp_path / "figure.ipynb", tmp_path / "figure.html")
     with browser.new_page(viewport={"width": 360, "height": 640}) as page:
-        page.goto((tmp_path / "figure.html").as_uri())
+        page.goto(report_of(cells, tmp_path))
         assert page.locator("figure img").bounding_box()["width"] / about["width"] > 0.75
 
 
@@ -307,11 +304,8 @@ BARS = [
 
 
 def formulas_page(browser, formulas, tmp_path):
-    notebook = new_notebook(cells=[new_markdown_cell(f"$${latex}$$") for latex in formulas])
-    nbformat.write(notebook, tmp_path / "formulas.ipynb")
-    write_report(tmp_path / "formulas.ipynb", tmp_path / "formulas.html")
     page = browser.new_page(viewport={"width": 1280, "height": 900})
-    page.goto((tmp_path / "formulas.html").as_uri())
+    page.goto(report_of([new_markdown_cell(f"$${latex}$$") for latex in formulas], tmp_path))
     assert page.locator(".latex").all_inner_texts() == []
     return page
 

@@ -20,6 +20,8 @@ needs_browser = pytest.mark.skipif(
     not any(map(shutil.which, pdf.BROWSERS)), reason="no Chromium: apt-get install chromium"
 )
 ROWS = 150
+# Wider than the paper, though its first row is not.
+RAGGED = f"<table><tr><td>1</td></tr><tr>{'<td>ragged</td>' * 60}</tr></table>"
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,7 @@ def printed(tmp_path_factory):
         *(code(f"figure{n}", shown(image_png=PNG)) for n in range(8)),
         f"## Second\n\n### Below it\n\n| row | n |\n|:--|--:|\n{rows}",
         code("folded = 'not lost'", tags=["hide-input"]),
+        code("ragged", shown(text_html=RAGGED)),
         "<details><summary>Hint</summary>\n\nhint on paper\n\n</details>",
         "## Wide\n\n" + "\n".join("|" + f" {one} |" * 40 for one in ("column", "---", "cell{}")),
         "$$" + " + ".join(f"\\alpha_{{{n}}} x^{{{n}}}" for n in range(60)) + "$$",
@@ -113,6 +116,7 @@ def test_a_wide_table_comes_in_parts_and_a_wide_formula_in_lines_or_smaller(prin
     assert re.search(r"α\s*59\s*x\s*59", texts)
     assert re.search(r"y\s*49", texts)
     assert len(re.findall("cell{}", texts)) >= 40
+    assert sum(len(re.findall("ragged", page.extract_text())) for page in printed.pages) >= 61
     assert "(columns 2 to" in texts
     assert "to 40)" in texts
     assert "drawn smaller to fit the paper" in texts

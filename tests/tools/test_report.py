@@ -52,6 +52,13 @@ def page_of(*cells, **options):
     return BeautifulSoup(page, "html.parser")
 
 
+def written(notebook, folder, **options):
+    """The page in the file that `write_report` leaves of a notebook in this folder."""
+    nbformat.write(notebook, folder / "n.ipynb")
+    write_report(folder / "n.ipynb", folder / "n.html", **options)
+    return BeautifulSoup((folder / "n.html").read_text(encoding="utf-8"), "html.parser")
+
+
 def code_cell(source, *outputs, tags=()):
     metadata = {"tags": list(tags)}
     return new_code_cell(source, execution_count=1, outputs=list(outputs), metadata=metadata)
@@ -167,11 +174,8 @@ def test_what_takes_too_much_or_crashes_ends_with_one_sentence(
 
 
 def test_with_allow_errors_the_head_lists_what_went_wrong(tmp_path):
-    source, target = tmp_path / "notebook.ipynb", tmp_path / "report.html"
     cells = [new_code_cell("1 / 0", execution_count=1, outputs=[ERROR]), new_code_cell("2")]
-    nbformat.write(new_notebook(cells=cells), source)
-    assert write_report(source, target, allow_errors=True) is None
-    page = BeautifulSoup(target.read_text(encoding="utf-8"), "html.parser")
+    page = written(new_notebook(cells=cells), tmp_path, allow_errors=True)
     problems = [problem.get_text() for problem in page.header.find_all("dd")[1:]]
     assert problems == ["code cell 1 failed with ValueError: no", "code cell 2 was not run"]
     for link in page.header.find_all("a"):
@@ -498,9 +502,7 @@ def test_a_picture_beside_the_notebook_is_embedded_and_one_elsewhere_is_not(tmp_
         (folder / "a b.png").write_bytes(b"a picture")
     picture = new_output("display_data", {"text/html": '<img src="a b.png">'})
     cells = [new_markdown_cell("![](a%20b.png) ![](../a%20b.png)"), code_cell("x", picture)]
-    nbformat.write(new_notebook(cells=cells), tmp_path / "notes" / "n.ipynb")
-    write_report(tmp_path / "notes" / "n.ipynb", tmp_path / "n.html")
-    page = BeautifulSoup((tmp_path / "n.html").read_text(encoding="utf-8"), "html.parser")
+    page = written(new_notebook(cells=cells), tmp_path / "notes")
     assert [one["src"] for one in page.find_all("img")] == [f"data:image/png;base64,{PICTURE}"] * 2
     assert page.select_one(".left-out").get_text() == "[left out: picture ../a%20b.png]"
 

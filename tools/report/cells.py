@@ -4,7 +4,7 @@ import re
 from html import escape
 
 from tools.report.formulas import DOLLAR, FORMULA, set_formulas
-from tools.report.sanitise import MEDIA, drawing, left_out, sanitise
+from tools.report.sanitise import CONTROL, MEDIA, drawing, left_out, sanitise
 
 from bs4 import BeautifulSoup
 from mistune import create_markdown
@@ -58,7 +58,8 @@ def render(source: str) -> str:
     """Markdown as HTML that is not yet safe."""
     plugins = [*MarkdownWithMath.DEFAULT_PLUGINS, "footnotes"]
     renderer = _Renderer(escape=False, exclude_anchor_links=True)
-    html = create_markdown(renderer=renderer, plugins=plugins)(IN_MARKDOWN.sub(_kept, source))
+    source = IN_MARKDOWN.sub(_kept, CONTROL.sub("", source))
+    html = create_markdown(renderer=renderer, plugins=plugins)(source)
     html = ALERT.sub(lambda found: BOX.format(found[1].lower(), found[1].capitalize()), html)
     return KEPT.sub(lambda found: escape(bytes.fromhex(found[1]).decode(), quote=False), html)
 
