@@ -100,7 +100,7 @@ def test_canvas_names_tell_the_student_and_who_was_late(made):
     }
     assert {row.platform for row in rows.values()} == {"Canvas"}
     assert [name for name, row in rows.items() if row.late] == ["anon_Zz9", "bo 1008", "öz 1002"]
-    assert "eda 1007: it is no .ipynb file (if it is one, rename it): ask for" in made.notes
+    assert "eda 1007: it is no .ipynb file (if it is one, rename it): the" in made.notes
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_the_newest_of_a_students_hand_ins_counts_and_the_others_are_named(made)
         ("eda_2_53_x.ipynb", ""),
     )
     assert shown(rows)["li 1"] == ("1", "new")
-    assert made.notes == "li 1: does not count: li_1_52_readme.ipynb.txt, li_1_50_old.ipynb"
+    assert made.notes == "li 1: a newer one counts, not li_1_52_readme.ipynb.txt, li_1_50_old.ipynb"
 
 
 LAST, NEXT, ZERO = (2026, 12, 1, 23, 59, 58), (2026, 12, 2, 0, 0, 0), (1980, 1, 1, 0, 0, 0)
@@ -268,7 +268,7 @@ def test_what_looks_like_a_hand_in_is_a_row_and_says_what_to_do(made, name, prob
     assert not row.file
     assert problem in row.problem
     assert made.notes == f"{name}: {row.problem}"
-    assert row.problem.endswith("ask for the .ipynb file itself")
+    assert row.problem.endswith("the .ipynb file itself is needed")
 
 
 # Hostile files
@@ -294,7 +294,7 @@ def test_of_two_members_of_one_name_the_last_counts_and_the_other_is_told(made):
     with pytest.warns(UserWarning, match="Duplicate"):
         rows = made.zip(("x.ipynb", "1"), ("x.ipynb", "2"), ("y.ipynb", "3"))
     assert shown(rows) == {"x.ipynb": ("", "2"), "y.ipynb": ("", "3")}
-    assert made.notes == "x.ipynb: does not count: x.ipynb"
+    assert made.notes == "x.ipynb: a newer one counts, not x.ipynb"
 
 
 def test_a_bomb_costs_its_student_alone(made, monkeypatch):

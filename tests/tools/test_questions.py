@@ -222,6 +222,13 @@ def test_a_slip_costs_its_own_questions_and_its_hint_leads_to_the_line(tmp_path,
     assert re.search(hint, found), found
 
 
+def test_a_block_that_is_missing_costs_its_own_questions(tmp_path):
+    names = defined(tmp_path, ("class Block(nn.Module)", "class Bloc(nn.Module)"))
+    kernel = names["PatchMLP"].__init__.__globals__  # where a kernel has all names
+    kernel.update(names)
+    assert lost(graded(kernel)) == [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
+
+
 CLEAR = "                model.zero_grad()\n"
 UNTRAINED = {
     "gradients not cleared": ([(CLEAR, "")], "Gradients add up"),

@@ -147,7 +147,7 @@ class _Walk:
             if name == METADATA:
                 return self.owners.update(_gradescope(file, parts[:-1]))
         except Exception as error:  # a file can fail to be a zip in many ways
-            file, problem = None, f"{shown(str(error))}: ask for the .ipynb file itself"
+            file, problem = None, f"{shown(str(error))}: the .ipynb file itself is needed"
         row = HandIn(shown("/".join(parts)), submitted=times[0], file=file, problem=problem)
         self.found.append((parts, is_hand_in, times, row))
 
@@ -174,7 +174,7 @@ def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
         rows.append(replace(owner, submitted=when, file=found.file, problem=found.problem))
         notes += [f"{owner.name}: {found.problem}"] if found.problem else []
         others = [other.name for _, is_hand_in, *_, other, _ in others if is_hand_in]
-        notes += [f"{owner.name}: does not count: {', '.join(others)}"] if others else []
+        notes += [f"{owner.name}: a newer one counts, not {', '.join(others)}"] if others else []
     times = [row.submitted for row in rows if row.submitted]
     if len(times) > 1 and max(times) - min(times) < DOWNLOAD:
         rows = [replace(row, submitted=0.0) for row in rows]

@@ -326,6 +326,8 @@ def ask_network(
     parameters: np.ndarray,
 ) -> dict[str, Any]:
     """A network; and one that is given its patches, and what each of its blocks gives."""
+    # A block that is missing has cost its own questions.
+    names.user.setdefault("Block", lambda *sizes: nn.Identity())
     network, parts = (names["PatchMLP"](*sizes.tolist()) for _ in range(2))
     images, given = torch.tensor(images).to(next(network.parameters())), {}
     own, weights = dict(network.named_parameters()), [n for n in parameters if "weight" in n]
@@ -334,7 +336,7 @@ def ask_network(
     parts.blocks = nn.Sequential(*stubs)
 
     def run_parts() -> object:
-        own = names["patchify"]
+        own = names.user.get("patchify")
         scopes = [names.user, getattr(parts.forward, "__globals__", {})]
         scopes = [scope for scope in scopes if scope.get("patchify") is own]
         for scope in scopes:

@@ -129,7 +129,7 @@ def save_report(file: Path, executed: NotebookNode, grade: Grade) -> None:
 
 def _verbatim(text: str) -> str:
     """The text in Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|$~^=-])", r"\\\1", escape(text))
+    return re.sub(r"([\\`*_{}\[\]()#+!|$~^=-])", r"\\\1", escape(text, quote=False))
 
 
 # What a problem holds, and what to do about it.
@@ -175,7 +175,7 @@ def feedback(grade: Grade) -> str:
             lines += _paragraph("", grade.by_hand[name])
         elif name in grade.problems:
             found, hint, sentence = grade.problems[name]
-            lines += _paragraph("What was found: ", found)
+            lines += _paragraph("What was found: ", found) if found != grade.reason else []
             lines += _paragraph("What it may be: ", hint)
             lines += _paragraph("What is looked at: ", sentence.replace("`", ""))
     return "\n".join(lines) + "\n"
