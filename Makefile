@@ -50,7 +50,7 @@ help:
 	@echo "                 DATA=1 puts the images in, for a room without network"
 	@echo "make check NOTEBOOK=my.ipynb    what each question earns, and its report beside it"
 	@echo "make grade SUBMISSIONS=folder   grade a folder, or a platform's zip, into grades/"
-	@echo "make clean       remove build/, report/, student/ and grades/"
+	@echo "make clean       remove build/, report/ and student/"
 
 $(READY): pyproject.toml constraints.txt
 	$(if $(wildcard $@)$(filter $(PYTHONS),$(VERSION)),,$(error $(REFUSAL)))
@@ -117,4 +117,4 @@ grade: $(READY)
 		$(if $(WORKERS),-n $(WORKERS))
 
 clean:
-	rm -rf build report student grades
+	rm -rf build report student

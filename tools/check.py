@@ -1,7 +1,6 @@
 """Check a notebook before handing it in: `python -m tools.check fashion_mnist.ipynb`.
 
-Its cells run by nbval, and it is asked what the grader asks, with other inputs. A table says what
-each question earns, with a hint where that is nothing; the report lies beside the notebook.
+nbval runs it, and it is asked what the grader asks, with other inputs; a report lies beside it.
 """
 
 import argparse
@@ -13,13 +12,12 @@ import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
 from importlib.metadata import packages_distributions
-from io import BytesIO
 from pathlib import Path
 
 try:
     from tools.grading import inside
-    from tools.grading.questions import NOTEBOOK, QUESTIONS
-    from tools.grading.results import ADVICE, first_problem, save_report
+    from tools.grading.questions import IMPORTS, NOTEBOOK, QUESTIONS
+    from tools.grading.results import advice_on, first_problem, save_report
     from tools.grading.rubric import Arrays, Grade, Rubric, judge, replies_of, write_task
     from tools.reader import read_notebook
     from tools.report.exporter import ReportError
@@ -33,7 +31,6 @@ except ModuleNotFoundError as missing:
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = Path(__file__).with_name("expected.npz")  # in what students get
 DEFINED = (2, 3, 4)  # steps that can be asked when only the cells tagged `definition` have run
-LIMITS = {"seconds": 600, "cell_seconds": 240, "memory": 0}  # the grader's; memory is not looked at
 
 
 def main() -> None:
@@ -55,8 +52,7 @@ def check(file: Path, step: int | None = None, no_run: bool = False) -> None:
     """Print what a notebook earns; write the report beside it, if all of its cells have run.
 
     Raises:
-        ValueError: if it cannot be checked; says why.
-        ReportError: if it cannot become a report.
+        ValueError, ReportError: if it cannot be checked, or become a report; says why.
     """
     if not file.is_file():
         there = ", ".join(sorted(one.name for one in file.parent.glob("*.ipynb"))) or "none"
@@ -107,14 +103,14 @@ def _cells_for(notebook: NotebookNode, step: int | None, no_run: bool) -> Iterat
 def grade_notebook(
     name: str, notebook: NotebookNode, asked: Sequence[int]
 ) -> tuple[Grade, NotebookNode]:
-    """Run a notebook, ask some of the questions, and compare with the kept answers."""
-    inputs, expected = ([arrays[n] for n in asked] for arrays in kept_arrays())
-    rubric = Rubric(NOTEBOOK, [QUESTIONS[n] for n in asked])
+    """Run a notebook, ask the questions of these numbers, and compare with the kept answers."""
+    kept = kept_arrays()
+    inputs, expected = ([kept[n][kind] for n in asked] for kind in ("input", "answer"))
+    rubric = Rubric(NOTEBOOK, [QUESTIONS[n] for n in asked], imports=IMPORTS)
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         result = folder / inside.RESULT
-        result.mkdir()
-        write_task(folder, notebook, rubric.questions, inputs, sockets={}, **LIMITS)
+        write_task(folder, notebook, rubric, inputs, sockets={}, memory=0, **inside.LIMITS)
         command = [sys.executable, "-P", inside.__file__, str(folder)]
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         own = {"PYTHONPATH": paths, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
@@ -125,26 +121,24 @@ def grade_notebook(
             said = (ran.stderr.strip() or ran.stdout.strip()).rpartition("\n")[2]
             raise ValueError(f"no notebook can run here: {said}")
         executed = read_notebook(result / inside.EXECUTED)
-        answers = (result / inside.ANSWERS).read_bytes()
-    grade = judge(name, rubric, replies_of(rubric, inputs, answers, None, expected), "")
+        replies = replies_of(rubric, inputs, (result / inside.ANSWERS).read_bytes(), None, expected)
+    grade = judge(name, rubric, replies, "")
     grade.explain(first_problem(executed))
     return grade, executed
 
 
-def kept_arrays() -> tuple[list[Arrays], list[Arrays]]:
-    """For every question its inputs, and the model answer's answer where one is kept."""
-    if KEPT.is_file():
-        content = KEPT.read_bytes()
-    else:  # in the repository, where the model answer is
+def kept_arrays() -> list[dict[str, Arrays]]:
+    """For every question its `input`, and the model answer's `answer`, empty where none is kept."""
+    if not KEPT.is_file():  # in the repository, where the model answer is
         from tools.student import expected_arrays
 
-        content = expected_arrays()
-    inputs, expected = ([{} for _ in QUESTIONS] for _ in range(2))
-    with np.load(BytesIO(content), allow_pickle=False) as arrays:
+        return expected_arrays()
+    kept = [{"input": {}, "answer": {}} for _ in QUESTIONS]
+    with np.load(KEPT, allow_pickle=False) as arrays:
         for key in arrays:
             number, kind, name = key.split("/", maxsplit=2)
-            (inputs if kind == "input" else expected)[int(number)][name] = arrays[key]
-    return inputs, expected
+            kept[int(number)][kind][name] = arrays[key]
+    return kept
 
 
 def print_table(grade: Grade, names: Sequence[str]) -> None:
@@ -152,14 +146,13 @@ def print_table(grade: Grade, names: Sequence[str]) -> None:
     print("points  question")
     for name in names:
         print(f"{grade.points[name]:>6}  {name}")
-        if name in grade.problems:
-            found, hint, _ = grade.problems[name]
-            hint = next((ADVICE[word] for word in ADVICE if word in found), hint)
-            for line in [*textwrap.wrap(found, 90), *textwrap.wrap(hint, 90)]:
-                print(f"{'':8}{line}")
+        found, hint, _ = grade.problems.get(name, ["", "", ""])
+        for line in [*textwrap.wrap(found, 90), *textwrap.wrap(advice_on(found, hint), 90)]:
+            print(f"{'':8}{line}")
     for name, value in grade.figures.items():
         print(f"{value:.2%}  {name}")
-    print(f"What happened first: {grade.reason}\n" * bool(grade.reason), end="")
+    if grade.reason:
+        print(f"What happened first: {grade.reason}")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ In one folder lie the starter, what it imports, the check with its kept answers,
 """
 
 import argparse
-import gzip
 import io
 import sys
 import zipfile
@@ -13,65 +12,52 @@ from pathlib import Path
 from tools.check import DEFINED, KEPT, ROOT
 from tools.files import write_whole
 from tools.grading.questions import NOTEBOOK, QUESTIONS
-from tools.grading.rubric import draw_all, expected_answer, load_rubric
+from tools.grading.rubric import Arrays, draw_all, expected_answer, load_rubric
 from tools.starter import make_starter
-from utils.data import FILES, RAW, REAL, find_files
+from utils.data import RAW, REAL, find_files
 from utils.definitions import load_definitions
 
 import nbformat
 import numpy as np
 
 GIVEN = ["LICENSE", "pyproject.toml", "constraints.txt", "utils/*.py", "tools/__init__.py"]
-GIVEN += [f"tools/{name}.py" for name in ("check", "files", "naming", "reader")]
+GIVEN += [f"tools/{name}.py" for name in ("check", "files", "naming", "reader", "grading/rubric")]
 GIVEN += [f"tools/grading/{name}.py" for name in ("__init__", "inside", "questions", "results")]
-GIVEN += ["tools/grading/rubric.py", "tools/report/*.py", "tools/report/font/*"]
-GIVEN += ["tools/report/templates/*/*"]
+GIVEN += ["tools/report/*.py", "tools/report/font/*", "tools/report/templates/*/*"]
 
 
-def expected_arrays() -> bytes:
-    """An `.npz` file: every question's inputs, `3/input/NAME`; where definitions give the model
-    answer's answer, `3/answer/NAME`.
-    """
-    arrays, model = {}, vars(load_definitions(NOTEBOOK))
-    for number, drawn in enumerate(draw_all(QUESTIONS, seed=3)):  # a seed that draws few images
-        inputs = {name: _rounded(array) for name, array in drawn.items()}
-        arrays |= {f"{number}/input/{name}": array for name, array in inputs.items()}
-        if QUESTIONS[number].step in DEFINED:
-            answer = expected_answer(QUESTIONS[number], model, inputs)
-            arrays |= {f"{number}/answer/{name}": np.float32(a) for name, a in answer.items()}
-    file = io.BytesIO()
-    np.savez(file, **arrays)
-    return file.getvalue()
-
-
-def _rounded(array: np.ndarray) -> np.ndarray:
-    """Numbers of 6 bits, which compress well."""
-    if array.dtype.kind != "f":
-        return array
-    fraction, exponent = np.frexp(array)
-    return np.ldexp(np.round(64 * fraction) / 64, exponent).astype(array.dtype)
+def expected_arrays() -> list[dict[str, Arrays]]:
+    """For every question its `input`, and the model answer's `answer` where definitions give it."""
+    kept, model = [], vars(load_definitions(NOTEBOOK))
+    for question, drawn in zip(QUESTIONS, draw_all(QUESTIONS, seed=3), strict=True):  # few images
+        # Few digits compress well.
+        given = {n: np.round(64 * a) / 64 if a.dtype == np.float32 else a for n, a in drawn.items()}
+        answer = expected_answer(question, model, given) if question.step in DEFINED else {}
+        kept.append({"input": given, "answer": {n: np.float32(a) for n, a in answer.items()}})
+    return kept
 
 
 def student_files() -> dict[str, bytes]:
     """The content of every file that students get, by its place in their folder."""
     starter = make_starter(nbformat.read(NOTEBOOK, as_version=4), load_rubric().steps)
     files = [file for pattern in GIVEN for file in ROOT.glob(pattern) if file.is_file()]
+    kept, arrays = io.BytesIO(), {}
+    for number, question in enumerate(expected_arrays()):
+        for kind, own in question.items():
+            arrays |= {f"{number}/{kind}/{name}": array for name, array in own.items()}
+    np.savez(kept, **arrays)
     return {file.relative_to(ROOT).as_posix(): file.read_bytes() for file in files} | {
         NOTEBOOK.name: (nbformat.writes(starter) + "\n").encode(),
         "README.md": (ROOT / "docs" / "student.md").read_bytes(),
-        KEPT.relative_to(ROOT).as_posix(): expected_arrays(),
+        KEPT.relative_to(ROOT).as_posix(): kept.getvalue(),
     }
 
 
 def data_files() -> dict[str, bytes]:
-    """The archives of the real data, in the place where the starter looks for them."""
+    """The real data, in the place where the starter looks for them."""
     if not (found := find_files()):
         raise ValueError(f"{REAL} is not here: docs/data.md says where it may lie.")
-    contents = {f"data/{RAW.as_posix()}/{name}.gz": found[name].read_bytes() for name in FILES}
-    return {
-        name: content if content.startswith(b"\x1f\x8b") else gzip.compress(content, mtime=0)
-        for name, content in contents.items()
-    }
+    return {f"data/{RAW.as_posix()}/{file.name}": file.read_bytes() for file in found.values()}
 
 
 def zipped(files: dict[str, bytes], folder: str) -> bytes:
@@ -87,9 +73,7 @@ def zipped(files: dict[str, bytes], folder: str) -> bytes:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.student", description=__doc__)
-    parser.add_argument(
-        "file", type=Path, help="where the zip goes; its name is the folder's in it"
-    )
+    parser.add_argument("file", type=Path, help="the zip to write; its name is the folder's in it")
     parser.add_argument("--data", action="store_true", help="with the real data (31 MB)")
     arguments = parser.parse_args()
     try:

@@ -22,7 +22,6 @@ from utils.standin import draw_standin
 import torch
 from filelock import FileLock
 from torch import Tensor
-from torchvision import datasets
 from tqdm import tqdm
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -220,6 +219,8 @@ def _download() -> dict[str, Path] | None:
 
 def _fetch() -> dict[str, bytes]:
     """The verified content of the four files, from the first source that has them all."""
+    from torchvision import datasets  # only here: it takes two seconds to load
+
     failures = []
     for source in (*datasets.FashionMNIST.mirrors, PACKAGE):
         try:

@@ -155,28 +155,28 @@ def test_a_step_needs_no_cells_behind_it_and_definitions_no_others():
 
 def test_the_kept_answers_are_the_model_answers_wherever_they_come_from(monkeypatch, tmp_path):
     computed = check.kept_arrays()
-    (tmp_path / "expected.npz").write_bytes(student.expected_arrays())
+    content = student.student_files()["tools/expected.npz"]
+    (tmp_path / "expected.npz").write_bytes(content)
     monkeypatch.setattr(check, "KEPT", tmp_path / "expected.npz")
-    for some, others in zip(computed, check.kept_arrays(), strict=True):
-        for one, other in zip(some, others, strict=True):
-            assert one.keys() == other.keys()
-            assert all((one[name] == other[name]).all() for name in one)
-    inputs, expected = computed
-    assert [bool(answer) for answer in expected] == [q.step in (2, 3, 4) for q in QUESTIONS]
-    assert inputs[5]["images"].dtype == np.float32
-
-
-def share(names):
-    answer = {"average: share": np.array(0.1), "average: share of its own": np.array(0.9)}
-    answer |= {f"average: {name}": np.zeros(1) for name in names}
-    return questions.shares_of(Reply({}, answer, {}))["average"]
+    for one, other in zip(computed, check.kept_arrays(), strict=True):
+        for kind in ("input", "answer"):
+            assert one[kind].keys() == other[kind].keys()
+            assert all((one[kind][name] == other[kind][name]).all() for name in one[kind])
+    assert [bool(kept["answer"]) for kept in computed] == [q.step in (2, 3, 4) for q in QUESTIONS]
+    assert computed[5]["input"]["images"].dtype == np.float32
 
 
 def test_without_the_model_answer_a_network_still_has_to_have_the_given_names():
+    def shares(names):
+        answer = {"average: share": np.array(0.9)}
+        answer |= {f"average: {name}": np.zeros(1) for name in names}
+        return questions.shares_of(Reply({}, answer, {}))
+
     names = questions.layers_of(2).tolist()
-    assert share(names) == 0.9
-    assert share([name for name in names if "bias" not in name]) == 0.9
-    assert isinstance(share(["start.weight", *names[1:]]), Wrong)
+    assert shares(names) == {"average": 0.9}
+    assert shares([name for name in names if "bias" not in name]) == {"average": 0.9}
+    with pytest.raises(Wrong, match=r"no parameter `stem\.weight`"):
+        shares(["start.weight", *names[1:]])
 
 
 @pytest.mark.slow

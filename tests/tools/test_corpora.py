@@ -25,7 +25,7 @@ def rows(tmp_path_factory):
     for name, case in CASES.items():
         nbformat.write(case.notebook, folder / f"{name}.ipynb")
     command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out)]
-    options = ["-n", "2", "--no-network", "--cell-seconds", "20"]
+    options = ["-n", "2", "--no-network", "--cell-seconds", "40"]
     result = subprocess.run([*command, *options], capture_output=True, text=True, env=os.environ)
     assert result.returncode == 0, result.stderr
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import unicodedata
 import zipfile
 
@@ -10,9 +11,7 @@ from tools.grading.command import main
 from tools.grading.gradebook import (
     fill_gradebook,
     hand_back,
-    override,
     read_overrides,
-    write_changes,
     write_sources,
 )
 from tools.grading.handins import HandIn, collect
@@ -60,46 +59,53 @@ def table(rows, delimiter=",", end="\r\n", quoting=csv.QUOTE_MINIMAL):
     return text.getvalue()
 
 
-def canvas_zip(file):
+def class_zip(file, name):
+    """A platform's zip, `name` being what it calls a student's folder or files; and the class."""
     with zipfile.ZipFile(file, "w") as opened:
-        for number, last, first in ACTIVE:
-            name = "".join(c for c in f"{last}{first}".lower() if c.isalnum())
-            late = "_LATE" * (number % 7 == 0)
-            opened.writestr(f"{name}{late}_{number}_{9000 + number}_x.ipynb", "{}")
-    return file
+        for student in ACTIVE:
+            opened.writestr(f"{name(*student)}x.ipynb", "{}")
+    return graded(file, file.with_suffix(""))
 
 
-def moodle_zip(file):
-    with zipfile.ZipFile(file, "w") as opened:
-        for number, last, first in ACTIVE:
-            opened.writestr(f"{first} {last}_{number}_assignsubmission_file/x.ipynb", "{}")
-    return file
+def in_canvas(number, last, first):
+    name = "".join(c for c in f"{last}{first}".lower() if c.isalnum())
+    return f"{name}{'_LATE' * (number % 7 == 0)}_{number}_{9000 + number}_"
+
+
+def in_moodle(number, last, first):
+    name = re.sub(r"[&<>\"`|':\\/]", "", f"{first} {last}")  # which it leaves out
+    return f"{name}_{number}_assignsubmission_file/"
 
 
 def canvas_rows(maximum="20", scaled=lambda number: ""):
     head = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section"]
-    yield [*head, "Essay (17)", "Fashion-MNIST, part 1 (18)", "Notes", "Current Score"]
-    yield [""] * 5 + ["", "Manual Posting", "", ""]
-    yield ["    Points Possible", "", "", "", "", "5", maximum, "", "(read only)"]
+    yield [*head, "Notes", "Essay (17)", "Fashion-MNIST, part 1 (18)", "Current Score (Fall)"]
+    yield [""] * 5 + ["", "", "Manual Posting", ""]
+    yield ["    Points Possible", "", "", "", "", "(read only)", "5", maximum, "(read only)"]
     for number, last, first in STUDENTS:
         who = [f"{last}, {first}", number, f"S{number}", f"u{number}@x", "A and B"]
-        yield [*who, 4.5, scaled(number), "line\nbreak", "90"]
+        yield [*who, "line\nbreak", 4.5, scaled(number), "90"]
     yield ["Student, Test", 7, "", "abc123", "A", "", "", "", ""]
 
 
 MOODLE = {
-    "English": ("Identifier,Full name,Status,Grade,Maximum Grade,Changes,Last", "Participant "),
-    "German": ("ID,Vollständiger Name,Status,Bewertung,Bestwertung,Änderbar,Am", "Teilnehmer/in"),
-    "Chinese": ("标识号,全名,状态,成绩,最高分,成绩可更改,最后修改(成绩)", "参与者"),
+    "English": (
+        "Identifier,Full name,Status,Group,Grade,Maximum Grade,Changes,Last",
+        "Participant ",
+    ),
+    "German": ("ID,Vollständiger Name,Status,Gruppe,Bewertung,Bestwertung,Änderbar,Am", "Person"),
+    "Chinese": ("标识号,全名,状态,小组,成绩,最高分,成绩可更改,最后修改(成绩)", "参与者"),
 }
 
 
-def moodle_rows(language="English", maximum="20.00", scaled=lambda number: ""):
+def moodle_rows(language="English", maximum="20.00", scaled=lambda number: "", is_blind=False):
     heading, word = MOODLE[language]
-    yield heading.split(",")
+    keep = [0, *range(2 if is_blind else 1, 8)]
+    yield [heading.split(",")[n] for n in keep]
     for number, last, first in STUDENTS:
-        grade = scaled(number)
-        yield [f"{word}{number}", f"{first} {last}", "Submitted", grade, maximum, "Yes", "-"]
+        name, group = f"{first} {last}", f"Group {number % 3}"
+        row = [f"{word}{number}", name, "Submitted", group, scaled(number), maximum, "Yes", "-"]
+        yield [row[n] for n in keep]
 
 
 def expected(scaled):
@@ -119,39 +125,49 @@ def filled(content):
     ("maximum", "scaled"),
     [
         ("20", lambda points: f"{2 * points}"),
-        ("2.50", lambda points: f"{points / 4:.2f}"),
-        ("15,00", lambda points: f"{1.5 * points:.2f}".replace(".", ",")),
+        ("2.50", lambda points: f"{points / 4:g}"),
+        ("15,00", lambda points: f"{1.5 * points:g}".replace(".", ",")),
         ("", lambda points: f"{points}"),
     ],
 )
-@pytest.mark.parametrize("form", ["as exported", "BOM, \\n, all quoted", "UTF-16, tabs"])
-def test_canvas_round_trip(tmp_path, maximum, scaled, form):
-    def written(rows):
-        if form.startswith("BOM"):
-            return table(rows, ",", "\n", csv.QUOTE_ALL).encode("utf-8-sig")
-        return table(rows, "\t").encode("utf-16") if "tabs" in form else table(rows).encode()
+@pytest.mark.parametrize(
+    ("encoding", "form"),
+    [
+        ("utf-8", {}),
+        ("utf-8-sig", {"delimiter": ";", "quoting": csv.QUOTE_ALL}),
+        ("utf-8-sig", {"delimiter": ";", "end": "\n"}),
+        ("utf-16", {"delimiter": "\t"}),
+    ],
+    ids=["as exported", "with a mark, all quoted", "semicolons", "a spreadsheet's text"],
+)
+def test_canvas_round_trip(tmp_path, maximum, scaled, encoding, form):
+    def written(**how):
+        return table(canvas_rows(maximum, **how), **form).encode(encoding)
 
-    class_ = graded(canvas_zip(tmp_path / "class.zip"), tmp_path / "into")
-    after, notes = fill_gradebook(written(canvas_rows(maximum)), class_, "fashion_mnist")
-    assert after == written(canvas_rows(maximum, expected(scaled)))
+    class_ = class_zip(tmp_path / "class.zip", in_canvas)
+    after, notes = fill_gradebook(written(), class_, "fashion_mnist")
+    assert after == written(scaled=expected(scaled))
     title = "gradebook, Fashion-MNIST, part 1 (18)"
     assert notes == [f"{title}, of {maximum or 'no known maximum'}: 108 filled in"]
     assert [one.late for one, _ in class_] == [int(one.student) % 7 == 0 for one, _ in class_]
 
 
 @pytest.mark.parametrize("language", MOODLE)
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_moodle_round_trip(tmp_path, language, end):
+@pytest.mark.parametrize(
+    "form",
+    [{}, {"end": "\n"}, {"quoting": csv.QUOTE_ALL}],
+    ids=["as exported", "\\n", "all quoted"],
+)
+def test_moodle_round_trip(tmp_path, language, form):
     def written(**how):
-        return table(moodle_rows(language, maximum, **how), end=end).encode("utf-8-sig")
+        return table(moodle_rows(language, maximum, **how), **form).encode("utf-8-sig")
 
-    def scaled(points):
-        return f"{2 * points}{maximum[2:]}"
-
-    class_ = graded(moodle_zip(tmp_path / "class.zip"), tmp_path / "into")
-    maximum = "20,00" if language == "German" else "20.00"
+    class_ = class_zip(tmp_path / "class.zip", in_moodle)
+    maximum = "25,00" if language == "German" else "25.00"
     after, notes = fill_gradebook(written(), class_, "")
-    assert after == written(scaled=expected(scaled))
+    assert after == written(
+        scaled=expected(lambda points: f"{2.5 * points:g}".replace(".", maximum[2]))
+    )
     assert len(notes) == 1
     assert notes[0].endswith("108 filled in")
 
@@ -167,80 +183,78 @@ def test_all_but_the_cells_is_the_same_to_the_byte():
         b'\xef\xbb\xbfStudent,ID,Section,"X (1)"\n"a ""b"", c",1,S,7\r\n'
         b'd,"2", ,"7"\n\ne\xcc\x88,3,S,EX\nf,4,S,N/A\n"g\nh",5,"S","7"'
     )
-    assert notes[1:] == [
-        "not in the gradebook: 6",
-        "left in the gradebook as it was: 3 (EX), 4 (N/A)",
-    ]
+    assert notes[1:] == ["not filled in: 3 (EX), 4 (N/A), 6 (has no row)"]
 
 
-def test_a_table_in_an_old_encoding_keeps_it():
-    before = "Student,ID,Section,X (1)\nMüller,1,S,\n".encode("cp1252")
+@pytest.mark.parametrize("byte", [b"\xfc", b"\x96", b"\x81"])  # of Latin-1, cp1252, neither
+def test_a_table_in_an_old_encoding_keeps_it(byte):
+    before = b"Student,ID,Section,X (1)\nM%b,1,S," % byte
     after, _ = fill_gradebook(before, [(HandIn("m", "Canvas", "1"), grade("m"))], "X")
-    assert after == "Student,ID,Section,X (1)\nMüller,1,S,7\n".encode("cp1252")
+    assert after == before + b"7"
 
 
 # Who is who
 
 
-def test_numbers_of_one_platform_mean_nothing_in_anothers_table():
-    before = table(moodle_rows()).encode()
-    after, notes = fill_gradebook(before, [(HandIn("x 1001", "Canvas", "1001"), grade("x"))], "")
+@pytest.mark.parametrize(
+    ("rows", "hand_in"),
+    [
+        (moodle_rows, HandIn("x 1001", "Canvas", "1001")),  # another platform's number
+        (moodle_rows, HandIn("Group 1 1001", "Moodle", "1001")),  # the number of another group
+        (moodle_rows, HandIn("🦊 1001", "Moodle", "1001")),
+        (canvas_rows, HandIn("A and B", "Gradescope", "S1001")),
+        (canvas_rows, HandIn("x.ipynb")),
+    ],
+)
+def test_who_cannot_be_matched_is_listed_and_nobody_gets_the_points(rows, hand_in):
+    before = table(rows()).encode()
+    after, notes = fill_gradebook(before, [(hand_in, grade("x"))], "mnist")
     assert after == before
-    assert notes[1] == "not in the gradebook: x 1001"
+    assert notes[1] == f"not filled in: {hand_in.name} (has no row)"
 
 
-def test_a_gradescope_student_is_found_by_what_the_university_calls_her():
-    graded = [
-        (HandIn("a", "Gradescope", "S1001"), grade("a")),
-        (HandIn("b", "Gradescope", "u1002@x"), grade("b", 5)),
-        (HandIn("c", "Gradescope", "A and B"), grade("c")),  # 120 rows hold this
-    ]
-    after, notes = fill_gradebook(table(canvas_rows()).encode(), graded, "mnist")
-    assert {row[1]: row[6] for row in filled(after)[3:] if row[6]} == {"1001": "14", "1002": "10"}
-    assert notes[1] == "not in the gradebook: c"
-
-
-def test_a_name_that_nothing_recognises_is_listed():
-    _, notes = fill_gradebook(
-        table(canvas_rows()).encode(), [(HandIn("x.ipynb"), grade("x"))], "mnist"
+def test_who_is_marked_without_names_is_known_by_the_number():
+    before = table(moodle_rows(is_blind=True)).encode()
+    after, _ = fill_gradebook(
+        before, [(HandIn("Participant 1003", "Moodle", "1003"), grade("x"))], ""
     )
-    assert notes[1] == "not in the gradebook: x.ipynb"
+    assert [row for row in filled(after) if row[3] not in ("", "Grade")] == [
+        ["Participant 1003", "Submitted", "Group 1", "14", "20.00", "Yes", "-"]
+    ]
 
 
 # Which column
 
 
-def test_the_column_is_the_named_the_only_or_the_empty_one():
+def test_the_column_is_the_named_or_the_only_one():
     graded = [(HandIn("x", "Canvas", "1001"), grade("x"))]
-    before = table(canvas_rows()).encode()
-    for title, column in (("Essay (17)", 5), ("fashion mnist", 6), ("no such", 6)):
-        rows = filled(fill_gradebook(before, graded, title)[0])
-        assert rows[4][column] == ("3.5" if column == 5 else "14")
+    for title, column, points in (("Essay (17)", 6, "3.5"), ("fashion mnist", 7, "14")):
+        rows = filled(fill_gradebook(table(canvas_rows()).encode(), graded, title)[0])
+        assert rows[4][column] == points
     with pytest.raises(ValueError, match=r"Name one with --column: Essay \(17\); Fashion-MNIST"):
-        fill_gradebook(before.replace(b"4.5", b""), graded, "no such")
+        fill_gradebook(table(canvas_rows()).encode(), graded, "no such")
+    only = table([*row[:6], *row[7:]] for row in canvas_rows())
+    assert filled(fill_gradebook(only.encode(), graded, "no such")[0])[4][6] == "14"
 
 
 def test_other_tables_are_refused_in_a_sentence():
-    scale = table(moodle_rows(maximum="Pass/Fail")).encode()
-    for content in (b"name,grade\nx,\n", b"", scale):
-        with pytest.raises(ValueError, match="neither Canvas' export nor Moodle's worksheet"):
-            fill_gradebook(content, [], "")
+    scale = table(moodle_rows(maximum="Pass/Fail"))
+    for content in ("name,grade\nx,\n", "", "a,b,c,d\nx,y,1,2\n", scale):
+        with pytest.raises(ValueError, match="neither Canvas' export nor Moodle's worksheet in"):
+            fill_gradebook(content.encode(), [], "")
 
 
 # What else goes back
 
 
 def test_moodles_feedback_lies_in_the_folders_that_it_gave_out(tmp_path):
-    class_ = graded(moodle_zip(tmp_path / "class.zip"), tmp_path / "into")
+    class_ = class_zip(tmp_path / "class.zip", in_moodle)
     hand_back(tmp_path, class_, {}, None)
     with zipfile.ZipFile(tmp_path / "feedback.zip") as opened:
         told = {name: opened.read(name).decode() for name in opened.namelist()}
-    folders = {
-        number: f"{first} {last}_{number}_assignsubmission_file" for number, last, first in ACTIVE
-    }
-    assert {*told} == {f"{folder}/feedback.txt" for folder in folders.values()}
-    for number, folder in folders.items():
-        assert f"{points_of(number)} of 10 points" in told[f"{folder}/feedback.txt"]
+    files = {f"{in_moodle(*student)}feedback.txt": points_of(student[0]) for student in ACTIVE}
+    assert told.keys() == files.keys()
+    assert all(f"{points} of 10 points" in told[file] for file, points in files.items())
 
 
 def test_gradescope_gets_a_test_for_every_question(tmp_path):
@@ -283,8 +297,9 @@ def test_a_changed_point_and_its_comment_stand_everywhere(tmp_path, words):
     feedback = (tmp_path / "feedback" / "Li 12.txt").read_text(encoding="utf-8")
     assert "Step 0 Question: 0.5 of 1 point.\n0.5 by hand: half\n" in feedback
     table = b"Identifier,Name,Status,Grade,Maximum\nParticipant 12,Li,,,20.00\n"
-    assert b"12,Li,,15.00,20.00" in fill_gradebook(table, [(one, result)], "")[0]
-    assert override(grade("Li 12"), {}).total == 7  # what was counted is still there
+    assert b"12,Li,,15,20.00" in fill_gradebook(table, [(one, result)], "")[0]
+    [(_, counted)] = hand_back(tmp_path, [(one, grade(one.name))], {}, None)
+    assert counted.total == 7  # which is still there
 
 
 def test_a_spreadsheets_way_to_write_it(words):
@@ -304,7 +319,7 @@ def test_changes_say_whose_points_moved_and_why(tmp_path):
     def run(content, points, **overrides):
         file.write_text(content)
         given = {("x", f"{q} Question"): word for q, word in overrides.items()}
-        write_changes(tmp_path, [(HandIn("x", file=file), override(grade("x", points), given))])
+        hand_back(tmp_path, [(HandIn("x", file=file), grade("x", points))], given, None)
         return (tmp_path / "changes.csv").read_text().splitlines()[1:]
 
     assert run("1", 7) == []
@@ -337,7 +352,8 @@ def test_sources_lie_as_compare50_takes_them(tmp_path):
 def test_a_class_from_its_zip_to_its_gradebook(tmp_path, monkeypatch, capsys):
     source, out, book = (tmp_path / name for name in ("class.zip", "out", "gradebook.csv"))
     right, wrong = small_notebook(), changed(small_notebook(), "a + b", "b - a")
-    book.write_bytes(table(moodle_rows()).encode())
+    people = [[f"Participant {n}", "Jo", "", "", "20.00", "-"] for n in (1001, 1002, 1003)]
+    book.write_text(table([["Identifier", "Name", "Status", "Grade", "Most", "Last"], *people]))
 
     def run(*options, check=0):
         common = ["--assignment", SMALL_ASSIGNMENT, "--no-network", "--gradebook", book]
@@ -354,14 +370,14 @@ def test_a_class_from_its_zip_to_its_gradebook(tmp_path, monkeypatch, capsys):
             name = f"Jo_{number}_assignsubmission_file/x.ipynb"
             opened.writestr(name, nbformat.writes(notebook))
     grades, printed = run("--due", "2026-12-01T23:59", "--sources", tmp_path / "sources")
-    assert grades == {"Participant 1001": "20.00", "Participant 1002": "6.67"}
-    assert "not in the gradebook: Jo 3" in printed.out
+    assert grades == {"Participant 1001": "20", "Participant 1002": "6.67"}
+    assert "not filled in: Jo 3 (has no row)" in printed.out
     assert len(list((tmp_path / "sources").rglob("*.py"))) == 4
 
     words = "submission,question,points,comment\nJo 1002,1 Add,1,I see\nJo,1 Add,1,typo\n"
     (out / "overrides.csv").write_text(words)
     grades, printed = run("--regrade", "Jo 1001")
-    assert grades == {"Participant 1001": "20.00", "Participant 1002": "13.33"}
+    assert grades == {"Participant 1001": "20", "Participant 1002": "13.33"}
     assert "overrides.csv: there is no Jo: 1 Add" in printed.out
     assert "2 of 3 graded before" in printed.err
     [change] = (out / "changes.csv").read_text().splitlines()[1:]

@@ -66,12 +66,13 @@ def defined(tmp_path, *slips):
 
 def graded(names, seed=1):
     """The grade of what a notebook has defined, with the inputs of this seed."""
-    replies = {}
+    replies, wrong = {}, set()
     for question, given in zip(QUESTIONS, draw_all(QUESTIONS, seed), strict=True):
         answer, errors = inside.answer_of(question.ask, names, given)
         answer = {name: np.asarray(array, float) for name, array in answer.items()}
         expected = partial(expected_answer, question, model_answer(), given)
-        replies[question] = Reply(given, answer, errors, expected, model_answer())
+        reply = Reply(given, answer, errors, expected, model_answer(), replies, wrong)
+        replies[question] = reply
     return judge("slip.ipynb", RUBRIC, replies, "")
 
 
@@ -193,6 +194,24 @@ SLIPS = {
 }  # fmt: skip
 
 
+# Slips that the right part of a network must not hide where patchify is wrong as well.
+HIDDEN = {
+    "weights shared": ("*[Block(*sizes) for _ in range(depth)]", "*[Block(*sizes)] * depth"),
+    "fewer blocks": ("for _ in range(depth)", "for _ in range(min(depth, 2))"),
+    "another width": ("self.stem = ", "sizes = num_patches, dim, 8, channel_hidden; self.stem = "),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_two_slips_cost_what_both_cost(tmp_path, name):
+    columns = ("b (h w) (p1 p2)", "b (w h) (p1 p2)")
+    assert lost(graded(defined(tmp_path, columns, HIDDEN[name]))) == [0, 1, 0, 0, 0, 1, 0, 0, 0, 0]
+    if name != "another width":  # which depends on mlp, and that is wrong here
+        linear = ("nn.ReLU(), ", "nn.Identity(), ")
+        grade = graded(defined(tmp_path, linear, HIDDEN[name]))
+        assert lost(grade) == [0, 0, 0, 1, 0, 1, 0, 0, 0, 0]
+
+
 @pytest.mark.parametrize("name", SLIPS)
 def test_a_slip_costs_its_own_questions_and_its_hint_leads_to_the_line(tmp_path, name):
     slips, places, hint = SLIPS[name]
@@ -201,6 +220,13 @@ def test_a_slip_costs_its_own_questions_and_its_hint_leads_to_the_line(tmp_path,
     assert wrong == places, grade.problems
     found = " ".join(grade.problems[QUESTIONS[places[0] - 1].name])
     assert re.search(hint, found), found
+
+
+def test_a_block_that_is_missing_costs_its_own_questions(tmp_path):
+    names = defined(tmp_path, ("class Block(nn.Module)", "class Bloc(nn.Module)"))
+    kernel = names["PatchMLP"].__init__.__globals__  # where a kernel has all names
+    kernel.update(names)
+    assert lost(graded(kernel)) == [0, 0, 0, 1, 1, 0, 0, 0, 0, 0]
 
 
 CLEAR = "                model.zero_grad()\n"

@@ -26,6 +26,7 @@ from utils.standin import draw_standin
 import numpy as np
 import pytest
 import torch
+from torchvision import datasets
 
 NUM_TRAIN, NUM_TEST = 40, 20
 
@@ -135,7 +136,7 @@ def serve(monkeypatch: pytest.MonkeyPatch):
         servers.append(ThreadingHTTPServer(("127.0.0.1", 0), handler))
         threading.Thread(target=servers[-1].serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{servers[-1].server_port}/"
-        monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", [url])
+        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [url])
         monkeypatch.setattr(data, "urlopen", urllib.request.urlopen)
         monkeypatch.setenv("no_proxy", "127.0.0.1")
 
@@ -247,7 +248,7 @@ class TestWhereTheDataComesFrom:
             assert load_fashion_mnist(8)[0].source == STAND_IN
         (message,) = (str(warning.message) for warning in warned)
         places = [tmp_path / "no such folder", data.DATA_FOLDER, data.PACKAGE_FOLDER]
-        sources = [f"{url}: <urlopen error no" for url in data.datasets.FashionMNIST.mirrors]
+        sources = [f"{url}: <urlopen error no" for url in datasets.FashionMNIST.mirrors]
         tried = [*map(str, places), *sources, f"{data.PACKAGE}: E: no package either"]
         assert [text for text in tried if text not in message] == []
 
@@ -461,7 +462,7 @@ class TestDownload:
         return left <= {".download.lock"}
 
     def test_it_asks_for_the_files_that_torchvision_knows(self):
-        known = [name for name, _ in data.datasets.FashionMNIST.resources]
+        known = [name for name, _ in datasets.FashionMNIST.resources]
         assert known == [f"{name}.gz" for name in data.FILES]
 
     def test_everybody_may_read_what_it_leaves(self, monkeypatch):
@@ -623,7 +624,7 @@ class TestDownloadFromAServer:
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-            monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", [url])
+            monkeypatch.setattr(datasets.FashionMNIST, "mirrors", [url])
             with pytest.warns(UserWarning, match=f"STAND-IN.*{url}: .*Connection refused"):
                 load_fashion_mnist(8)
 
@@ -647,8 +648,8 @@ class TestDownloadFromAServer:
         mirrors = []
         for answer in (lambda handler: handler.send_error(500), send_archive):
             serve(answer)
-            mirrors += data.datasets.FashionMNIST.mirrors
-        monkeypatch.setattr(data.datasets.FashionMNIST, "mirrors", mirrors)
+            mirrors += datasets.FashionMNIST.mirrors
+        monkeypatch.setattr(datasets.FashionMNIST, "mirrors", mirrors)
         assert load_fashion_mnist(8)[0].source == REAL
 
 

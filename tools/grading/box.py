@@ -34,6 +34,7 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "
 PRIVATE = 2**28  # bytes of each private memory file system
 MAX_RESULT = {inside.EXECUTED: 2**26, inside.ANSWERS: 2**26}  # bytes
 START = 60  # seconds for nbval and a kernel to start
+SLACK = 1.5  # times the limits that the box looks after by itself
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,6 @@ def _data_folder() -> Path | None:
 def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
     """Run `inside.py` in `folder`, which holds its task; return why it ended early, or nothing."""
     shutil.copyfile(inside.__file__, folder / "inside.py")
-    (folder / inside.RESULT).mkdir()
     # Files of at most 1 GiB; no core dumps; asking for too much memory is a MemoryError.
     ulimits = f'ulimit -d {limits.memory >> 10}; ulimit -f {2**20}; ulimit -c 0; exec "$@"'
     command = [*control_group(limits.memory), "bash", "-c", ulimits, "limits"]
@@ -203,23 +203,12 @@ def _watch(process: subprocess.Popen, folder: Path, limits: Limits) -> str:
         start = time.monotonic()
         if start > end:
             return f"ran longer than {limits.seconds:g} s in all, and could not be ended"
-        excess = _excess(*inside.size_of(process.pid, str(folder)), limits.memory)
+        excess = inside.excess(process.pid, str(folder), limits.memory, SLACK)
         if excess and excess == before:  # time enough for the box to end its kernel by itself
             return excess
         before = excess
         # Looking at very many files or processes takes time: keep that to a tenth.
         pause = min(5, max(0.5, 10 * (time.monotonic() - start)))
-
-
-def _excess(memory: int, processes: int, disk: int, most: int) -> str:
-    """What a box has too much of, beyond what it looks after by itself; or nothing."""
-    if memory > 1.25 * most + 2**28:
-        return f"used more than {most / 2**30:g} GiB of memory"
-    if processes > 2 * inside.MAX_PROCESSES:
-        return f"started more than {inside.MAX_PROCESSES} processes"
-    if disk > 2 * inside.MAX_FILES:
-        return f"wrote more than {inside.MAX_FILES / 2**30:g} GiB"
-    return ""
 
 
 def read_result(folder: Path, name: str) -> bytes:

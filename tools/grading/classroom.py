@@ -1,7 +1,7 @@
 """Grade a class: every hand-in in a process of its own, several at a time, and none twice.
 
 A hand-in's way: its bytes are read once and digested; `grade_bytes`, in the process of its own,
-runs it in a box, judges what came back, and writes its report and feedback.
+runs it in a box, judges what came back, and keeps its grade and its report in the results.
 """
 
 import hashlib
@@ -21,7 +21,6 @@ from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from importlib.metadata import version
 from multiprocessing import forkserver
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tools.grading import box, inside
@@ -30,10 +29,10 @@ from tools.grading.handins import HandIn
 from tools.grading.results import (
     file_for,
     first_problem,
+    grade_file,
     keep_grade,
-    kept_grade,
+    read_grade,
     save_report,
-    write_feedback,
 )
 from tools.grading.rubric import (
     AnswerError,
@@ -49,7 +48,6 @@ from tools.grading.rubric import (
 from tools.reader import MAX_BYTES, ReadError, read_notebook
 from utils.definitions import load_definitions
 
-import psutil
 import torch
 from nbformat import NotebookNode
 
@@ -126,71 +124,42 @@ class Class:
 
     def grade(self, hand_in: HandIn) -> tuple[Grade, bool]:
         """The grade of one hand-in, from an earlier run if nothing that decides has changed."""
-        content, problem = b"", hand_in.problem
+        content, problem, file = b"", hand_in.problem, grade_file(self.job.out, hand_in.name)
         if hand_in.file:
-            with hand_in.file.open("rb") as file:
-                content = file.read(MAX_BYTES + 1)
+            with hand_in.file.open("rb") as opened:
+                content = opened.read(MAX_BYTES + 1)
         digest = hashlib.sha256(self._decisive + problem.encode() + b"\0" + content).hexdigest()
-        if kept := kept_grade(self.job.out, hand_in.name, digest):
-            return kept, True
-        if problem:
+        if file.is_file() and (grade := read_grade(file)).digest == digest:
+            return grade, True
+        file.unlink(missing_ok=True)
+        if not problem:
+            self._grade_in_a_process(hand_in.name, content, digest)
+        if not file.is_file():
+            problem = problem or "judging it took too long, needed too much memory, or crashed"
             grade = Grade.nothing(hand_in.name, self.rubric.names, problem, digest)
-        else:
-            grade = self._in_a_process(hand_in.name, content, digest)
-        try:
-            write_feedback(file_for(self.job.out / "feedback", hand_in.name, ".txt"), grade)
-        except OSError as error:
-            grade.add_reason(f"no feedback: {error.strerror}")
-        keep_grade(self.job.out, grade)  # last: what has a grade is complete
-        return grade, False
+            grade.look = "" if hand_in.problem else problem
+            keep_grade(self.job.out, grade)
+        return read_grade(file), False
 
-    def _in_a_process(self, name: str, content: bytes, digest: str) -> Grade:
+    def _grade_in_a_process(self, name: str, content: bytes, digest: str) -> None:
         # Not a deeper folder: the names of sockets must be short.
         folder = Path(tempfile.mkdtemp(prefix="grading-")).resolve()
-        receiver, sender = self._fork.Pipe(duplex=False)
-        arguments = self.job, name, content, digest, folder, sender
+        arguments = self.job, name, content, digest, folder
         task = self._fork.Process(target=grade_bytes, args=arguments)
-        start = time.monotonic()
         task.start()
-        sender.close()
-        messages, late, most = [], False, MAX_CPU
         try:
-            while len(messages) < 2 and not self._stopped.is_set() and not late:
-                if receiver.poll(0.2):
-                    messages.append(json.loads(receiver.recv_bytes()))
-                    most = _cpu_seconds(task.pid) + REPORT
-                late = _cpu_seconds(task.pid) > most
-        except (EOFError, OSError):
-            pass  # it ended
+            while task.is_alive() and not self._stopped.is_set():
+                task.join(0.2)
         finally:
             box.kill_tree(task.pid)
             task.join()
             box.remove(folder)
         if self._stopped.is_set():
             raise InterruptedError("the grader was stopped")
-        how = "took too long" if late else "needed too much memory, or crashed"
-        if not messages:
-            grade = Grade.nothing(name, self.rubric.names, f"judging it {how}", digest)
-            grade.look = grade.reason
-            grade.seconds = round(time.monotonic() - start, 1)
-            return grade
-        grade = Grade(**messages[0])
-        grade.add_reason(messages[1] if len(messages) == 2 else f"no report: writing it {how}")
-        return grade
 
 
-def _cpu_seconds(pid: int) -> float:
-    try:
-        times = psutil.Process(pid).cpu_times()
-        return times.user + times.system
-    except psutil.Error:
-        return 0.0
-
-
-def grade_bytes(
-    job: Job, name: str, content: bytes, digest: str, folder: Path, sender: Connection
-) -> None:
-    """Grade one submission; send its grade, then write its report and send what hindered that."""
+def grade_bytes(job: Job, name: str, content: bytes, digest: str, folder: Path) -> None:
+    """Grade one submission and keep its grade; then write its report, and keep what hindered it."""
     _isolate()
     start, rubric = time.monotonic(), load_rubric(job.assignment)
     executed = None
@@ -201,17 +170,19 @@ def grade_bytes(
         grade, executed = grade_notebook(job, name, executed, digest, folder, rubric)
     except ReadError as error:
         grade = Grade.nothing(name, rubric.names, str(error), digest)
-    grade.seconds = round(time.monotonic() - start, 1)
-    sender.send_bytes(json.dumps(asdict(grade)).encode())
-    remark = ""
+    grade.seconds, reason = round(time.monotonic() - start, 1), grade.reason
+    grade.add_reason("no report: writing it took too long, needed too much memory, or crashed")
+    keep_grade(job.out, grade)
+    grade.reason = reason
     if executed:
         file = file_for(job.out / "reports", name, ".html")
+        _limit_cpu(REPORT)
         try:
             save_report(file, executed, grade)
         except Exception as error:  # whatever a submission shows: its grade must not be lost
             problem = str(error).replace(str(file), file.name)  # no path of the grader's
-            remark = f"no report: {type(error).__name__}: {one_line(problem, 150)}"
-    sender.send_bytes(json.dumps(remark).encode())
+            grade.add_reason(f"no report: {type(error).__name__}: {one_line(problem, 150)}")
+    keep_grade(job.out, grade)
 
 
 def grade_notebook(
@@ -222,8 +193,9 @@ def grade_notebook(
     how = {"seconds": job.limits.seconds, "cell_seconds": job.limits.cell_seconds}
     # Sockets that are files pass a wall around the network.
     how |= {"sockets": {"transport": "ipc", "ip": str(folder / "kernel")}}
-    write_task(folder, notebook, rubric.questions, inputs, memory=job.limits.memory, **how)
+    write_task(folder, notebook, rubric, inputs, memory=job.limits.memory, **how)
     end = box.run(folder, job.limits, job.hidden)
+    _limit_cpu(MAX_CPU)  # not before: the box would inherit it
     replies, model = {}, vars(load_definitions(rubric.notebook))
     results = [box.read_result(folder, name) for name in (inside.EXECUTED, inside.ANSWERS)]
     try:
@@ -260,13 +232,23 @@ def cpu_limit(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_PROF, 0)
 
 
+def _limit(limit: int, most: int) -> None:
+    hard = resource.getrlimit(limit)[1]  # stays: the box, a child of this process, has its own
+    resource.setrlimit(limit, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
+def _limit_cpu(seconds: float) -> None:
+    """End this process when it has used so much more CPU time."""
+    _limit(resource.RLIMIT_CPU, int(time.process_time() + seconds) + 1)
+
+
 def _isolate() -> None:
     """A group of its own, limits, no terminal; nothing left when the grader is gone."""
     os.setsid()
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for limit, most in ((resource.RLIMIT_DATA, MEMORY), (resource.RLIMIT_CORE, 0)):
-        resource.setrlimit(limit, (most, most))
+    _limit(resource.RLIMIT_DATA, MEMORY)
+    _limit(resource.RLIMIT_CORE, 0)
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
         os.dup2(nowhere, descriptor)

@@ -24,6 +24,7 @@ from datetime import datetime
 from pathlib import Path
 
 from tools.files import write_whole
+from tools.grading import inside
 from tools.grading.box import LEVELS, REPOSITORY, Limits, control_group, find_level
 from tools.grading.classroom import Class, Job, available_cores, start_to_load
 from tools.grading.gradebook import fill_gradebook, hand_back, read_overrides, write_sources
@@ -82,8 +83,9 @@ def _parse() -> argparse.Namespace:
     add("-n", "--workers", type=int, default=available_cores(), help="default: one a core")
     add("--part", default="1/1", metavar="I/N", help="grade only every N-th, from the I-th on")
     add("--assignment", type=Path, default=ASSIGNMENT, help="the questions (Fashion-MNIST's)")
-    add("--seconds", type=float, default=600, help="for all cells (default: %(default)s)")
-    add("--cell-seconds", type=float, default=240, help="for one cell (default: %(default)s)")
+    for name, what in {"seconds": "all cells", "cell_seconds": "one cell"}.items():
+        option, seconds = f"--{name.replace('_', '-')}", inside.LIMITS[name]
+        add(option, type=float, default=seconds, help=f"for {what} (default: %(default)g)")
     add("--memory", type=float, default=4, help="GiB for one submission (default: %(default)s)")
     add("--no-network", action="store_true", help="cut submissions off from the network")
     arguments = parser.parse_args()
@@ -214,16 +216,11 @@ def _grade_all(
         line += "  kept  " if is_kept else f"  {grade.seconds:>4.0f} s"
         line += f"  {one_line(grade.submission)}"
         if new and (left := len(hand_ins) - len(graded)):
-            line += f"  (about {_duration((time.monotonic() - start) / new * left)} left)"
+            minutes = (time.monotonic() - start) / new * left / 60
+            line += f"  (about {minutes:.1f} min left)"
         print(line, file=sys.stderr, flush=True)
     if kept := len(graded) - new:
         print(f"{kept} of {len(hand_ins)} graded before", file=sys.stderr)
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _summary(grades: Sequence[Grade]) -> str:

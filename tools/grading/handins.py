@@ -1,28 +1,31 @@
 """Find what a class has handed in: a folder or a zip as Canvas, Moodle or Gradescope give it.
 
-Names from outside are never used as paths: what is unpacked gets a number for a name.
+Names from outside are never used as paths: what is unpacked gets a name of its own.
 """
 
-import os
+import hashlib
 import re
 import shutil
 import stat
+import time
 import zipfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from itertools import count
-from pathlib import Path
-from typing import NamedTuple
+from itertools import accumulate
+from pathlib import Path, PurePosixPath
+from tempfile import mkstemp
+
+import yaml
 
 MAX_NOTEBOOK = 50 * 2**20  # bytes; the model answer with all its figures has 1 MiB
-MAX_ZIP = 2**30  # bytes of a zip in a class, and of all that comes out of it
+MAX_ZIP = 2**30  # bytes of a zip in a class, and of all that it holds
 MAX_MEMBERS = 10_000  # of a zip in a class
 MAX_DEPTH = 3  # of zips in zips
-DOWNLOAD = timedelta(minutes=10)  # times that lie closer together are those of the download
+DOWNLOAD = 600  # seconds; times that lie closer together are those of the download
 
 CANVAS = re.compile(
     r"(?:(?P<person>(?!LATE_).*?)_)?(?:(?P<late>LATE)_)?(?P<student>\d+|anon_[^_]+)_"
@@ -30,57 +33,38 @@ CANVAS = re.compile(
 )
 MOODLE = re.compile(r"(.*)_(\d+)_assignsubmission_[a-z]+(?:_.*)?")
 METADATA = "submission_metadata.yml"  # of Gradescope
-Parts, Times, Fetch = tuple[str, ...], tuple[datetime, ...], Callable[[], Path]
-ARCHIVES = (".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz")
-# What a file is: nothing, something to tell of, a hand-in that cannot be graded, a notebook.
-OTHER, TOLD, REFUSED, NOTEBOOK = range(4)
+ARCHIVES = (".zip", ".7z", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz")
+Parts, Times = tuple[str, ...], tuple[float, ...]
 
 
 @dataclass
 class HandIn:
     """One row of the class."""
 
-    name: str = ""  # in the results: unlike all others, harmless wherever it is shown
+    name: str = ""  # in the results: unlike all others, and harmless wherever it is shown
     platform: str = ""  # Canvas, Moodle or Gradescope; empty where nothing tells it
     student: str = ""  # the platform's number or id
     late: bool | None = None  # what the platform says, if it does
-    submitted: datetime | None = None  # local time, where there is one that means something
+    submitted: float = 0.0  # seconds since 1970; 0 where no time means anything
     file: Path | None = None  # a regular file to grade
     problem: str = ""  # why there is none, and what to do
-    others: tuple[str, ...] = ()  # further hand-ins of the student, which do not count
 
     def is_late(self, due: datetime | None) -> bool | None:
-        """Whether the platform or its time says that it came late; None if neither tells."""
-        if due and self.submitted and not self.late:
-            return (
-                self.submitted.replace(second=0, microsecond=0) > due
-            )  # the last minute is in time
+        """Whether the platform, or else its time, says that it came late; None if neither."""
+        if self.late is None and due and self.submitted:
+            return self.submitted // 60 * 60 > due.timestamp()  # its last minute is in time
         return self.late
 
 
-class Collected(NamedTuple):
-    """The rows of a class, by name; what a teacher should know about all other files."""
-
-    hand_ins: list[HandIn]
-    notes: list[str]
+# A file of the class: where it lies, whether it is meant to be a hand-in, the times of the zips
+# around it and its own, and its row where nobody else's name is on it.
+_Found = tuple[Parts, bool, Times, HandIn]
 
 
-class _Found(NamedTuple):
-    """A file of the class, and its times: those of the zips around it, and its own."""
+def collect(source: Path, into: Path) -> tuple[list[HandIn], list[str]]:
+    """The hand-ins of a class, by name, and what a teacher should know about its other files.
 
-    rank: int
-    parts: Parts
-    times: Times
-    file: Path | None
-    problem: str
-
-    @property
-    def path(self) -> str:
-        return shown("/".join(self.parts))
-
-
-def collect(source: Path, into: Path) -> Collected:
-    """Find the hand-ins of a class. Only `into`, an empty folder, is written; no link is followed.
+    Only `into`, an empty folder, is written; no link is followed.
 
     Raises:
         ValueError: if `source` is neither a folder nor a whole zip.
@@ -98,200 +82,132 @@ def collect(source: Path, into: Path) -> Collected:
 
 
 def shown(name: str) -> str:
-    """A name for tables, XML, terminals and files: what cannot be seen in it is escaped."""
+    """A name for tables, XML and terminals: short, and what cannot be seen in it is escaped."""
     text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
-    parts = ["(..)" if part == ".." else _cut(part, 255) for part in text.split("/") if part]
-    return _cut("/".join(parts), 1000)
-
-
-def _cut(text: str, most: int) -> str:
-    whole = text.encode()
-    return text if len(whole) <= most else whole[: most - 20].decode(errors="ignore") + "…"
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return text if len(text) <= 500 else f"{text[:480]}… {digest}"
 
 
 class _Walk:
-    """All files of a class; Gradescope's metadata; how many are nobody's work."""
+    """All files of a class, and what Gradescope's metadata tell of its folders."""
 
     def __init__(self, into: Path) -> None:
         self.found: list[_Found] = []
-        self.metadata: list[tuple[Parts, str]] = []
-        self.skipped = 0
-        self._names = (into / str(number) for number in count())
-        self._left = MAX_ZIP
+        self.owners: dict[Parts, HandIn] = {}
+        self._into, self._left = into, MAX_ZIP
 
     def folder(self, top: Path) -> None:
         """Without recursion: a class can be nested deeper than Python's stack."""
         folders = [top]
         while folders:
-            folder = folders.pop()
-            try:
-                entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-            except OSError as error:
-                parts, problem = folder.relative_to(top).parts, f"not read: {error.strerror}"
-                self.found.append(_Found(TOLD, parts, (), None, problem))
-                continue
-            for entry in entries:
-                path = Path(entry.path)
-                if self._is_nobodys(entry.name):
-                    continue
-                if entry.is_dir(follow_symlinks=False):
+            for path in sorted(folders.pop().iterdir()):
+                facts = path.lstat()
+                if stat.S_ISDIR(facts.st_mode):
                     folders.append(path)
-                    continue
-                facts = entry.stat(follow_symlinks=False)
-                where = path.relative_to(top).parts, _time(datetime.fromtimestamp, facts.st_mtime)
-                self._take(*where, facts.st_size, facts.st_mode, partial(Path, path))
+                else:
+                    where = path.relative_to(top).parts, (facts.st_mtime,)
+                    self._take(*where, facts.st_size, path.absolute)
 
     def zip(self, archive: Path, parts: Parts, times: Times) -> None:
         """Take the members of a zip, which itself lies at `parts`."""
         depth = sum(part.lower().endswith(".zip") for part in parts)
-        if depth == 1:
-            self._left = MAX_ZIP
+        self._left = MAX_ZIP if depth == 1 else self._left
         with zipfile.ZipFile(archive) as opened:
             members = opened.infolist()
-            if depth > MAX_DEPTH or (depth and len(members) > MAX_MEMBERS):
-                raise ValueError("it holds too much")
-            often = Counter(member.filename for member in members)
-            for member in members:
+            if depth:  # what one student hands in is limited
+                self._left -= sum(member.file_size for member in members)
+                if self._left < 0 or len(members) > MAX_MEMBERS or depth > MAX_DEPTH:
+                    raise ValueError("it holds too much")
+            for member in (member for member in members if not member.is_dir()):
                 name = member.filename
                 with suppress(UnicodeError):  # UTF-8 that is not marked as such
                     name = name if member.flag_bits & 0x800 else name.encode("cp437").decode()
-                inner = [part for part in re.split(r"[/\\]", name) if part not in ("", ".")]
-                if member.is_dir() or self._is_nobodys(*inner):
-                    continue
-                problem = ""
-                if ".." in inner or re.match(r"[/\\]|.:", name):
-                    problem = "its name leads out of the zip"
-                elif often[member.filename] > 1:
-                    problem = "the zip holds several files of this name"
-                elif member.flag_bits & 1:
-                    problem = "it is encrypted"
-                where = (*parts, *inner), (*times, *_time(datetime, *member.date_time))
-                fetch = partial(self._unpack, opened, member, depth)
-                self._take(*where, member.file_size, member.external_attr >> 16, fetch, problem)
+                inner = PurePosixPath(name.replace("\\", "/")).parts or ("(no name)",)
+                written = time.mktime((*member.date_time, 0, 0, -1))
+                written *= member.date_time[0] > 1980  # the zero of zips
+                where = (*parts, *inner), (*times, written)
+                self._take(*where, member.file_size, partial(self._unpack, opened, member))
 
-    def _take(
-        self, parts: Parts, times: Times, size: int, mode: int, fetch: Fetch, problem: str = ""
-    ) -> None:
-        """Add a file, or what it holds; kinds and sizes are looked at before contents."""
-        name, file = parts[-1].lower(), None
-        is_zip = name.endswith(".zip")
-        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
-            problem = "it is a link, which is not followed, or no regular file"
-        elif not name.endswith((".zip", ".ipynb", METADATA)):
-            problem = "its name does not end in .ipynb (rename it)"
-            problem = problem if ".ipynb" in name else "it is no notebook"
-        elif size > (MAX_ZIP if is_zip else MAX_NOTEBOOK):
-            problem = "it is too large"
-        if not problem:
-            try:
-                file = fetch()
-                if is_zip:
-                    return self.zip(file, parts, times)
-                if name == METADATA:
-                    self.metadata.append((parts[:-1], file.read_text("utf-8", "replace")))
-                    return None
-            except Exception as error:  # a file can fail to be a zip in many ways
-                file, problem = None, f"it cannot be unpacked ({shown(str(error))[:100]})"
-        rank = TOLD if name.endswith((".html", ".htm", ".json")) or stat.S_ISLNK(mode) else OTHER
-        if is_zip or ".ipynb" in name or name.endswith(ARCHIVES):
-            rank = NOTEBOOK if file else REFUSED
-        problem += ": ask for the .ipynb file itself" if problem else ""
-        self.found.append(_Found(rank, parts, times, file, problem))
-        return None
+    def _take(self, parts: Parts, times: Times, size: int, fetch: Callable[[], Path]) -> None:
+        """Add a file, or what it holds; names and sizes are looked at before contents."""
+        name, file, problem = parts[-1].lower(), None, ""
+        # Hidden by a system or an editor, or "..": nobody hands that in.
+        is_hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+        is_hand_in = not is_hidden and (".ipynb" in name or name.endswith(ARCHIVES))
+        try:
+            if is_hidden or (name != METADATA and not name.endswith((".zip", ".ipynb"))):
+                raise ValueError("it is no .ipynb file (if it is one, rename it)")
+            if size > (MAX_ZIP if name.endswith(".zip") else MAX_NOTEBOOK):
+                raise ValueError("it is too large")
+            file = fetch()
+            if not stat.S_ISREG(file.lstat().st_mode):
+                raise ValueError("it is a link, which is not followed, or no regular file")
+            if name.endswith(".zip"):
+                return self.zip(file, parts, times)
+            if name == METADATA:
+                return self.owners.update(_gradescope(file, parts[:-1]))
+        except Exception as error:  # a file can fail to be a zip in many ways
+            file, problem = None, f"{shown(str(error))}: the .ipynb file itself is needed"
+        row = HandIn(shown("/".join(parts)), submitted=times[0], file=file, problem=problem)
+        self.found.append((parts, is_hand_in, times, row))
 
-    def _unpack(self, opened: zipfile.ZipFile, member: zipfile.ZipInfo, depth: int) -> Path:
-        if depth:
-            self._left -= member.file_size  # more than this is never read
-            if self._left < 0:
-                raise ValueError("its zip holds too much")
-        file = next(self._names)
-        with opened.open(member) as source, file.open("xb") as target:
-            shutil.copyfileobj(source, target)
-        return file
-
-    def _is_nobodys(self, *parts: str) -> bool:
-        """Whether systems and editors left it behind: hidden, or kept for themselves."""
-        hidden = any((p.startswith(".") and p != "..") or p == "__MACOSX" for p in parts)
-        self.skipped += hidden
-        return hidden
+    def _unpack(self, opened: zipfile.ZipFile, member: zipfile.ZipInfo) -> Path:
+        descriptor, file = mkstemp(dir=self._into)
+        with opened.open(member) as source, open(descriptor, "wb") as target:
+            shutil.copyfileobj(source, target)  # never more than the size that it says
+        return Path(file)
 
 
-def _time(make: Callable[..., datetime], *facts: float | str) -> Times:
-    with suppress(TypeError, ValueError, OverflowError, OSError):
-        time = make(*facts).astimezone().replace(tzinfo=None)
-        return (time,) if time.year > 1980 else ()  # a zip's zero
-    return ()
-
-
-def _rows(walk: _Walk) -> Collected:
+def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
     """One row for each student, and for each hand-in that nothing recognises."""
-    owners, groups, rows, notes = _owners(walk), defaultdict(list), [], []
-    for number, found in enumerate(walk.found):
-        paths = (found.parts[:depth] for depth in range(1, len(found.parts) + 1))
-        owner, order = next((owners[path] for path in paths if path in owners), (HandIn(), 0))
-        key = (owner.platform, owner.student) if owner.platform else number
-        groups[key].append((found.rank, order, found.times, found.parts, owner, found))
-    notebooks = {found.path[:-6] for found in walk.found if found.rank == NOTEBOOK}
+    owners, groups, rows, notes, rest = _owners(walk), defaultdict(list), [], [], []
+    for parts, is_hand_in, times, found in walk.found:
+        owner, order = next((owners[p] for p in accumulate(zip(parts)) if p in owners), (found, 0))
+        group = groups[owner.platform, owner.student or owner.name]
+        group.append((found.file is not None, is_hand_in, order, times, found, owner))
     for group in groups.values():
-        *_, owner, found = max(group, key=lambda item: item[:4])  # the newest notebook counts
-        others = [item[-1].path for item in group if item[-1] is not found and item[0] > TOLD]
-        time = owner.submitted or (*found.times, None)[0]
-        row = replace(owner, name=owner.name or found.path, submitted=time, file=found.file)
-        row.problem, row.others = found.problem, tuple(others)
-        if owner.platform or found.rank > TOLD:
-            rows.append(row)
-        elif found.rank == TOLD and found.path.rpartition(".")[0] not in notebooks:
-            notes.append(f"{row.name}: {row.problem}")  # and no report beside its notebook
+        *others, (_, is_hand_in, *_, found, owner) = sorted(group, key=lambda item: item[:4])
+        if not (owner.platform or is_hand_in):
+            rest.append(found.name)
+            continue
+        when = owner.submitted or found.submitted
+        rows.append(replace(owner, submitted=when, file=found.file, problem=found.problem))
+        notes += [f"{owner.name}: {found.problem}"] if found.problem else []
+        others = [other.name for _, is_hand_in, *_, other, _ in others if is_hand_in]
+        notes += [f"{owner.name}: a newer one counts, not {', '.join(others)}"] if others else []
     times = [row.submitted for row in rows if row.submitted]
-    are_told = len(times) < 2 or max(times) - min(times) > DOWNLOAD
-    names = set()
-    for row in sorted(rows, key=lambda row: (row.name, row.student)):
-        row.submitted = row.submitted if are_told else None
-        again = (f"{row.name} ({number})" for number in count(2))
-        row.name = next(again) if row.name in names else row.name
-        names.add(row.name)
-        notes += [f"{row.name}: {row.problem}"] if row.problem else []
-        notes += [f"{row.name}: does not count: {', '.join(row.others)}"] if row.others else []
-    if walk.skipped:
-        notes.append(f"skipped: {walk.skipped} hidden files or folders, checkpoints and the like")
-    return Collected(sorted(rows, key=lambda row: row.name), notes)
+    if len(times) > 1 and max(times) - min(times) < DOWNLOAD:
+        rows = [replace(row, submitted=0.0) for row in rows]
+    notes += [f"other files ({len(rest)}): {', '.join(rest)[:500]}"] if rest else []
+    return sorted(rows, key=lambda row: row.name), notes
 
 
 def _owners(walk: _Walk) -> dict[Parts, tuple[HandIn, int]]:
     """Who handed in what lies at a path, from all names; and a number that grows with time."""
-    siblings, owners = defaultdict(set), {}
-    for parent, text in walk.metadata:
-        owners |= {(*parent, name): (owner, 0) for name, owner in _gradescope(text).items()}
-    for found in walk.found:
-        for depth, part in enumerate(found.parts):
-            siblings[found.parts[:depth]].add(part)
-    for parent, names in siblings.items():
-        canvas = {name: match for name in names if (match := CANVAS.fullmatch(name))}
-        files = {match.group("number", "file") for match in canvas.values() if match["number"]}
+    owners, canvas = {path: (owner, 0) for path, owner in walk.owners.items()}, defaultdict(dict)
+    # `accumulate` gives all folders and zips around a file, from the outermost, and itself.
+    for path in {path for parts, *_ in walk.found for path in accumulate(zip(parts))}:
+        if match := MOODLE.fullmatch(path[-1]):
+            owners[path] = HandIn(shown(f"{match[1]} {match[2]}"), "Moodle", match[2]), 0
+        elif match := CANVAS.fullmatch(path[-1]):
+            canvas[path[:-1]][path] = match
+    for matches in canvas.values():
+        files = {match.group("number", "file") for match in matches.values() if match["number"]}
         # Canvas gives each file a number of its own; "homework_1_2_anna.ipynb" is not from there.
-        is_canvas = 2 * len(canvas) > len(names) and len(dict(files)) == len(files)
-        for name in names:
-            if match := MOODLE.fullmatch(name):
-                owner = HandIn(shown(f"{match[1]} {match[2]}"), "Moodle", match[2])
-                owners[*parent, name] = owner, 0
-            elif is_canvas and (match := canvas.get(name)):
-                title = shown(f"{match['person'] or ''} {match['student']}".strip())
-                owner = HandIn(title, "Canvas", match["student"], bool(match["late"]))
-                owners[*parent, name] = owner, int(match["number"] or 0)
+        for path, match in matches.items() if len(dict(files)) == len(files) else ():
+            name = shown(f"{match['person'] or ''} {match['student']}".strip())
+            owner = HandIn(name, "Canvas", match["student"], bool(match["late"]))
+            owners[path] = owner, int(match["number"] or 0)
     return owners
 
 
-def _gradescope(metadata: str) -> dict[str, HandIn]:
-    """Who submitted each folder. Of the YAML only lines of the upper levels are needed."""
+def _gradescope(metadata: Path, parent: Parts) -> dict[Parts, HandIn]:
+    """Who submitted each folder that lies at `parent`."""
     owners = {}
-    for text in re.split(r"^(?=\S)", metadata, flags=re.M):
-        facts = defaultdict(list)
-        for key, value in re.findall(r"^  (?:- |  )?:(\w+): *(.*?) *$", text, re.M):
-            facts[key] += filter(None, [value.strip("\"'")])
-        folder = text.partition(":")[0]
-        if person := " and ".join(facts["name"]):
-            student = [*facts["sid"], *facts["email"], folder.rpartition("_")[2]][0]
-            time = (*_time(datetime.fromisoformat, *facts["created_at"][:1]), None)[0]
-            name = shown(f"{person} {student}")
-            owners[folder] = HandIn(name, "Gradescope", student, submitted=time)
+    for folder, facts in yaml.load(metadata.read_bytes(), yaml.CBaseLoader).items():
+        people = facts[":submitters"]
+        ids = [person[key] for key in (":sid", ":email") for person in people if person.get(key)]
+        student, when = [*ids, folder][0], datetime.fromisoformat(facts[":created_at"]).timestamp()
+        name = shown(f"{' and '.join(person[':name'] for person in people)} {student}")
+        owners[*parent, folder] = HandIn(name, "Gradescope", student, submitted=when)
     return owners

@@ -29,7 +29,7 @@ import nbval.kernel
 import numpy as np
 import pytest
 from jupyter_client.manager import KernelManager
-from nbformat import NotebookNode
+from nbclient import NotebookClient
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
 from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
 
@@ -39,6 +39,7 @@ except ImportError:  # a check does without
     psutil = None
 
 TASK, RESULT, EXECUTED, ANSWERS = "task.json", "result", "executed.ipynb", "answers.npz"
+LIMITS = {"seconds": 600.0, "cell_seconds": 240.0}  # for all cells, for one; wall time
 MAX_OUTPUT = 10 * 2**20  # characters that one cell may leave to be seen
 MAX_SHOWN = 20_000  # characters of one text that are kept, and a hundred times that of a picture
 MAX_REPORT = 20 * 2**20  # characters that are kept of all outputs
@@ -46,8 +47,8 @@ MAX_PROCESSES = 200
 MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_REVIVALS = 4  # new kernels in place of dead ones
 PATIENCE = 5  # seconds for a cell to obey an interrupt
-SETTLE = 0.7  # seconds in which a cell that is run again shows that the kernel dies of it
 ASKING = 120  # seconds for all the questions, beyond the time for the cells
+OUTPUTS = ("stream", "display_data", "execute_result", "error", "clear_output")
 
 
 class StoppedError(Exception):
@@ -58,94 +59,57 @@ class DiedError(StoppedError):
     """The kernel is gone."""
 
 
-def size_of(pid: int, folder: str) -> tuple[int, int, int]:
-    """Bytes of memory of a process and its descendants, how many they are, bytes in `folder`.
+def excess(pid: int, folder: str, memory: int, times: float = 1) -> str:
+    """What a process, its descendants and a folder have too much of, or nothing.
 
-    Files without a name are counted where Linux tells of them. Pages that forked processes share
-    are counted once.
+    They may use `memory` bytes together, of all limits as many `times`. Pages that forked processes
+    share are counted once, files without a name as files, where Linux tells of them.
     """
-    processes = []
+    used, disk, unnamed, processes = 0, 0, {}, []
     with suppress(psutil.NoSuchProcess):
         processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
-    memory, hidden = 0, {}
     for process in processes:
         with suppress(psutil.Error, OSError):
-            full = process.memory_full_info() if len(processes) > 2 else process.memory_info()
-            memory += getattr(full, "pss", 0) or full.rss
+            facts = process.memory_full_info() if len(processes) > 2 else process.memory_info()
+            used += getattr(facts, "pss", 0) or facts.rss
             for file in os.scandir(f"/proc/{process.pid}/fd"):
                 with suppress(OSError):
-                    target, found = os.readlink(file.path), os.stat(file.path)
-                    if target.endswith(" (deleted)"):
-                        key = target.startswith("/memfd:"), found.st_dev, found.st_ino
-                        hidden[key] = found.st_blocks * 512
-    memory += sum(size for (is_memory, *_), size in hidden.items() if is_memory)
-    disk = sum(size for (is_memory, *_), size in hidden.items() if not is_memory)
+                    found = os.stat(file.path)
+                    if found.st_nlink == 0:
+                        unnamed[found.st_dev, found.st_ino] = found.st_blocks * 512
     with suppress(OSError, subprocess.TimeoutExpired):  # du reads what is too deep for a path
         du = subprocess.run(["du", "-sk", folder], capture_output=True, text=True, timeout=5)
-        disk += 1024 * int(du.stdout.split()[0]) if du.stdout.split() else 0
-    return memory, len(processes), disk
-
-
-class Shown:
-    """What a cell leaves to be seen: clearing and updating replace what was there."""
-
-    def __init__(self, displays: dict[str, list[NotebookNode]]) -> None:
-        self.outputs: list[NotebookNode] = []
-        self._displays, self._clears, self._size = displays, False, 0
-        self.is_too_much = False  # more than MAX_OUTPUT is left
-
-    def add(self, kind: str, content: dict[str, Any]) -> None:
-        if kind == "clear_output":
-            self._clears = True
-            if content.get("wait"):
-                return
-        if self._clears and kind in ("clear_output", "stream", "display_data", "execute_result"):
-            self.outputs, self._clears, self._size = [], False, 0
-        shown_as = content.get("transient", {}).get("display_id")
-        if kind == "update_display_data":
-            for output in self._displays.get(shown_as, []):
-                output.data, output.metadata = content["data"], content["metadata"]
-        elif kind in ("stream", "display_data", "execute_result", "error"):
-            message = {"header": {"msg_type": kind}, "content": content}
-            self.outputs.append(nbformat.v4.output_from_msg(message))
-            self._displays.setdefault(shown_as, []).extend(self.outputs[-1:] if shown_as else [])
-            self._size += len(str(content))
-        if self._size > MAX_OUTPUT:  # what is left, backspaces and returns applied?
-            self.outputs = coalesce_streams(self.outputs)
-            self._size = len(str(self.outputs))
-        self.is_too_much = self._size > MAX_OUTPUT
-
-    def kept(self) -> list[NotebookNode]:
-        """The outputs for the report: long text is cut, other things that are too long go."""
-        self.outputs = coalesce_streams(self.outputs)
-        for output in self.outputs:
-            if len(output.get("text", "")) > MAX_SHOWN:
-                output.text = output.text[:MAX_SHOWN] + "\n(cut here by the grader)\n"
-            for kind, value in list(output.get("data", {}).items()):
-                most = 100 * MAX_SHOWN if kind.startswith("image/") else 10 * MAX_SHOWN
-                if len(str(value)) > most:
-                    del output.data[kind]
-        return self.outputs
+        disk = 1024 * int(du.stdout.split()[0]) if du.stdout.split() else 0
+    if used > times * memory:
+        return f"used more than {memory / 2**30:g} GiB of memory"
+    if len(processes) > times * MAX_PROCESSES:
+        return f"started more than {MAX_PROCESSES} processes"
+    if disk + sum(unnamed.values()) > times * MAX_FILES:
+        return f"wrote more than {MAX_FILES / 2**30:g} GiB"
+    return ""
 
 
 class Kernel(RunningKernel):
-    """nbval's kernel, which is looked at while it works, and killed when it exceeds a limit."""
+    """nbval's kernel, which is looked at while it works, and killed when it exceeds a limit.
 
-    def __init__(self, task: dict[str, Any], displays: dict[str, list[NotebookNode]]) -> None:
-        self.task, self.displays, self.reply = task, displays, {}
+    What a cell shows goes into the notebook as nbclient puts it there: clearing and updating
+    replace what was shown.
+    """
+
+    def __init__(self, task: dict[str, Any], client: NotebookClient) -> None:
+        self.task, self.client, self.reply = task, client, {}
         self.waiting: deque[dict[str, Any]] = deque()
-        self.begin()
+        self.begin(None)
         nbval.kernel.KernelManager = partial(KernelManager, **task["sockets"])
         super().__init__(CURRENT_ENV_KERNEL_NAME, cwd=task["cwd"], startup_timeout=120)
         # exit() would only stop the kernel's loop a moment later: it means nothing here.
         self.run("get_ipython().unobserve_all('exit_now')", 30)
 
-    def begin(self) -> None:
-        self.shown, self.next_look, self.patience = Shown(self.displays), 0.0, float("inf")
-
-    def execute_cell_input(self, cell_input: str, allow_stdin: bool | None = None) -> str:
-        self.begin()
-        return super().execute_cell_input(cell_input, allow_stdin)
+    def begin(self, cell: int | None) -> None:
+        """Whatever is shown from now on is shown by this cell of the notebook; None: by none."""
+        self.cell, self.size, self.shows_too_much = cell, 0, False
+        self.client.clear_before_next_output = False
+        self.next_look, self.patience = 0.0, float("inf")
 
     def run(self, source: str, seconds: float) -> None:
         """Run code silently, and wait until it has ended.
@@ -154,7 +118,7 @@ class Kernel(RunningKernel):
             DiedError: if the kernel dies.
             Empty: if it takes longer.
         """
-        self.begin()
+        self.begin(None)
         self.await_reply(self.kc.execute(source, silent=True, store_history=False), seconds)
 
     def get_message(self, stream: str, timeout: float | None = None) -> dict[str, Any]:
@@ -184,10 +148,21 @@ class Kernel(RunningKernel):
                 timeout = 0.0
                 if message["msg_type"] == "status":
                     self.waiting.append(message)
-                elif not self.shown.is_too_much:
-                    self.shown.add(message["msg_type"], message["content"])
-                elif self.patience == float("inf"):
+                elif self.shows_too_much and self.patience == float("inf"):
                     self.interrupt()
+                elif self.cell is not None and not self.shows_too_much:
+                    self._show(message)
+
+    def _show(self, message: dict[str, Any]) -> None:
+        """Add to what the cell shows; what is left of it, in the end, must not be too much."""
+        cell = self.client.nb.cells[self.cell]
+        if message["msg_type"] in (*OUTPUTS, "update_display_data"):
+            self.client.process_message(message, cell, self.cell)
+            self.size += len(str(message["content"]))
+        if self.size > MAX_OUTPUT:  # backspaces and returns applied?
+            cell.outputs[:] = coalesce_streams(cell.outputs)
+            self.size = len(str(cell.outputs))
+        self.shows_too_much = self.size > MAX_OUTPUT
 
     def interrupt(self) -> None:
         self.patience = time.monotonic() + PATIENCE
@@ -195,25 +170,17 @@ class Kernel(RunningKernel):
 
     def _look(self) -> None:
         """Kill the kernel if it exceeds a limit; look less often where looking takes long."""
-        start, most = time.monotonic(), self.task["memory"]
+        start, why = time.monotonic(), ""
         if start > self.patience:
-            why = "showed too much" if self.shown.is_too_much else "ran too long"
-            self.kill(f"{why} and did not obey the interrupt")
-        if not most or start < self.next_look or not self.is_alive():
-            return
-        memory, processes, disk = size_of(os.getpid(), self.task["cwd"])
-        if memory > most:
-            self.kill(f"used more than {most / 2**30:g} GiB of memory")
-        if processes > MAX_PROCESSES:
-            self.kill(f"started more than {MAX_PROCESSES} processes")
-        if disk > MAX_FILES:
-            self.kill(f"wrote more than {MAX_FILES / 2**30:g} GiB")
-        pause = min(5, max(0.25, 10 * (time.monotonic() - start)))
-        self.next_look = time.monotonic() + pause
-
-    def kill(self, why: str) -> None:
-        self.stop()
-        raise StoppedError(why)
+            why = "showed too much" if self.shows_too_much else "ran too long"
+            why += " and did not obey the interrupt"
+        elif self.task["memory"] and start > self.next_look and self.is_alive():
+            why = excess(os.getpid(), self.task["cwd"], self.task["memory"])
+            pause = min(5, max(0.25, 10 * (time.monotonic() - start)))
+            self.next_look = time.monotonic() + pause
+        if why:
+            self.stop()
+            raise StoppedError(why)
 
     def stop(self) -> None:
         """End the kernel and whatever it has started."""
@@ -228,6 +195,16 @@ class Kernel(RunningKernel):
             self.kc.iopub_channel.socket.close(linger=0)  # but not what floods the memory
 
 
+class Cell(IPyNbCell):
+    """A cell that notes what became of it, and never ends the run."""
+
+    def runtest(self) -> None:
+        runner = self.parent.runner
+        if problem := runner.problem_of(self, super().runtest):
+            runner.code[self.cell_num].metadata["problem"] = problem
+        runner.code[self.cell_num].execution_count = self.cell_num + 1
+
+
 class Notebook(IPyNbFile):
     """A notebook all of whose code cells run, whatever comments or tags for nbval they carry."""
 
@@ -236,10 +213,11 @@ class Notebook(IPyNbFile):
     def setup(self) -> None:
         self.runner.revive(self)
 
-    def collect(self) -> Iterator[IPyNbCell]:
+    def collect(self) -> Iterator[Cell]:
+        options = {"skip": False, "check": False, "check_exception": False}
         for cell in super().collect():
-            cell.options.update(skip=False, check=False, check_exception=False)
-            yield cell
+            more = {"cell_num": cell.cell_num, "cell": cell.cell, "options": options}
+            yield Cell.from_parent(self, name=cell.name, **more)
 
     def teardown(self) -> None:
         self.runner.ask_all(self)
@@ -252,11 +230,13 @@ class Runner:
     def __init__(self, task: dict[str, Any], folder: Path) -> None:
         self.task, self.result = task, folder / RESULT
         self.notebook = nbformat.read(task["notebook"], as_version=4)
-        self.code = [cell for cell in self.notebook.cells if cell.cell_type == "code"]
+        self.client = NotebookClient(self.notebook)
+        self.client.reset_execution_trackers()
+        cells = enumerate(self.notebook.cells)
+        self.places = [place for place, cell in cells if cell.cell_type == "code"]
+        self.code = [self.notebook.cells[place] for place in self.places]
         self.end = time.monotonic() + task["seconds"]
-        self.displays: dict[str, list[NotebookNode]] = {}
         self.ran: list[int] = []  # the cells that a new kernel has to run again
-        self.shown: dict[int, Shown] = {}
         self.answers: dict[str, np.ndarray] = {}
         self.asked = "\n\n".join([KERNEL_IMPORTS, *map(inspect.getsource, IN_KERNEL)])
         self.revivals = 0
@@ -270,87 +250,62 @@ class Runner:
         notebook.runner = self
         return [notebook]
 
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_call(self, item: IPyNbCell) -> Iterator[None]:
-        """One cell; if the kernel dies of an earlier one, this one is run again."""
-        left = self.end - time.monotonic()
-        if left <= 0:
-            raise StoppedError(f"not run: {self.task['seconds']:g} s were over")
-        item.config.option.nbval_cell_timeout = min(left, self.task["cell_seconds"])
+    def problem_of(self, item: Cell, run: Callable[[], None]) -> str:
+        """Run a cell; what went wrong, or nothing. Whatever happens stays with this cell."""
+        seconds = min(self.end - time.monotonic(), self.task["cell_seconds"])
+        item.config.option.nbval_cell_timeout, notebook = seconds, item.parent
+        if seconds <= 0:
+            return f"not run: {self.task['seconds']:g} s were over"
         try:
-            self.revive(item.parent)
+            self.revive(notebook)
+            notebook.timed_out = False  # the cell before says nothing about this one
+            kernel = notebook.kernel
+            kernel.begin(self.places[item.cell_num])
+            problem = ""
             try:
-                yield
-                self._look_at(item)
-            except DiedError:
-                if not self.revive(item.parent):
-                    raise
-                item.runtest()
-                self._look_at(item)
-            self.ran.append(item.cell_num)
+                run()
+            except StoppedError:
+                raise
+            except Exception as error:
+                problem = f"{type(error).__name__}: {error}"
+            reply, shows_too_much = kernel.reply, kernel.shows_too_much
+            try:  # whether the kernel is still there is this cell's matter
+                kernel.run("", 10)
+            except Empty:
+                kernel.stop()
         except StoppedError as error:
-            self._note(item, str(error))
-        except Exception as error:
+            return str(error)
+        if shows_too_much:
+            problem = f"showed more than {MAX_OUTPUT >> 20} MiB"
+        elif notebook.timed_out:
+            return f"ran longer than {seconds:g} s"
+        elif not kernel.is_alive():
+            return "the kernel hung after this cell"
+        elif reply.get("ename"):
+            problem = f"{reply['ename']}: {reply['evalue']}".rstrip(": ")
+        if shows_too_much or "MemoryError" in problem or "allocate memory" in problem:
+            kernel.stop()  # what filled it would make the later cells fail as well
+        else:
             self.ran.append(item.cell_num)
-            self._note(item, self._explain(item, error))
-        finally:
-            self.shown[item.cell_num] = item.parent.kernel.shown
-            item.parent.timed_out = False  # it says nothing about the next cell
+        return problem
 
-    def _note(self, item: IPyNbCell, problem: str) -> None:
-        self.code[item.cell_num].metadata["problem"] = problem
-
-    def _explain(self, item: IPyNbCell, error: Exception) -> str:
-        reply = item.parent.kernel.reply
-        if item.parent.kernel.shown.is_too_much:
-            item.parent.kernel.stop()  # what filled it would make the later cells fail as well
-            self.ran.remove(item.cell_num)
-            return f"showed more than {MAX_OUTPUT >> 20} MiB"
-        if item.parent.timed_out:
-            self.ran.remove(item.cell_num)
-            return f"ran longer than {item.config.option.nbval_cell_timeout:g} s"
-        if reply.get("ename"):
-            if "MemoryError" in reply["ename"] or "allocate memory" in reply["evalue"]:
-                item.parent.kernel.stop()
-                self.ran.remove(item.cell_num)
-            return f"{reply['ename']}: {reply['evalue']}".rstrip(": ")
-        return f"{type(error).__name__}: {error}"
-
-    def _look_at(self, item: IPyNbCell) -> None:
-        """Whether a cell did what nbval does not look at: fail silently, or end the kernel."""
-        kernel = item.parent.kernel
-        reply, shown = kernel.reply, kernel.shown
-        try:
-            kernel.run("", 10)
-        except Empty:
-            raise DiedError("the kernel hung after this cell") from None
-        finally:
-            kernel.reply, kernel.shown = reply, shown
-        if reply.get("status") != "ok" or item.parent.timed_out or shown.is_too_much:
-            raise ValueError("the cell failed")
-
-    def revive(self, notebook: Notebook) -> bool:
-        """Start a kernel if there is none; whether it showed that an earlier cell ends kernels."""
-        found = False
+    def revive(self, notebook: Notebook) -> None:
+        """If there is no kernel, start one, and run again what had run."""
         while not (notebook.kernel and notebook.kernel.is_alive()):
             if self.revivals > MAX_REVIVALS:
                 raise StoppedError("not run: the kernel had died too often")
             self.revivals += 1
             if notebook.kernel:
                 notebook.kernel.stop()
-            notebook.kernel = Kernel(self.task, self.displays)
+            notebook.kernel = Kernel(self.task, self.client)
             for number in list(self.ran):
                 try:
                     notebook.kernel.run(self.code[number].source, self.task["cell_seconds"])
-                    time.sleep(SETTLE)
-                    notebook.kernel.run("", 10)
                 except (StoppedError, Empty) as error:
                     self.ran.remove(number)
                     self.code[number].metadata["problem"] = str(error) or "hung when run again"
-                    found = True
                     notebook.kernel.stop()
                     break
-        return found
 
     def ask_all(self, notebook: Notebook) -> None:
         """Ask every question, and keep what is known after each of them."""
@@ -365,7 +320,9 @@ class Runner:
             except (StoppedError, Empty, OSError, ValueError) as error:
                 why = "the answer took too long" if isinstance(error, Empty) else str(error)
                 self.answers[f"{number}/error/"] = np.array(why or "no answer came back")
-            self._write(ANSWERS, self._packed())
+            packed = io.BytesIO()
+            np.savez_compressed(packed, **self.answers)
+            self._write(ANSWERS, packed.getvalue())
 
     def _ask(
         self, notebook: Notebook, number: int, question: dict[str, str], seconds: float
@@ -391,19 +348,20 @@ class Runner:
             self.answers |= {f"{number}/{name}": arrays[name] for name in arrays}
         file.unlink()
 
-    def _packed(self) -> bytes:
-        file = io.BytesIO()
-        np.savez_compressed(file, **self.answers)
-        return file.getvalue()
-
     def _write_notebook(self) -> None:
+        """The notebook as it ran: long text is cut, other things that are too long go."""
         room = MAX_REPORT
-        for number, cell in enumerate(self.code):
-            if number in self.shown:
-                cell.execution_count = number + 1
-                cell.outputs = self.shown[number].kept()
-                room -= len(str(cell.outputs))
-                cell.outputs = cell.outputs if room > 0 else []
+        for cell in self.code:
+            cell.outputs = coalesce_streams(cell.outputs)
+            for output in cell.outputs:
+                if len(output.get("text", "")) > MAX_SHOWN:
+                    output.text = output.text[:MAX_SHOWN] + "\n(cut here by the grader)\n"
+                for kind, value in list(output.get("data", {}).items()):
+                    most = 100 * MAX_SHOWN if kind.startswith("image/") else 10 * MAX_SHOWN
+                    if len(str(value)) > most:
+                        del output.data[kind]
+            room -= len(str(cell.outputs))
+            cell.outputs = cell.outputs if room > 0 else []
         self._write(EXECUTED, nbformat.writes(self.notebook).encode("utf-8", "backslashreplace"))
 
     def _write(self, name: str, content: bytes) -> None:

@@ -1,26 +1,17 @@
 """The ten questions of the Fashion-MNIST assignment: a point each, and all about it in one place.
 
 Functions named `ask_...`, and the helpers of a question, run in the submission's kernel, where only
-NumPy and torch are at hand; `judge_...` judges elsewhere what came back. A question that builds on
-another's answer is also asked with stand-ins for the parts that the other one is about, and these
-count where that one is wrong: no slip costs twice.
+what `IMPORTS` names is at hand; `judge_...` judges elsewhere what came back. A question that builds
+on another's answer also asks for its own part alone, which counts where that answer is wrong: no
+slip costs twice.
 """
 
 import math
-from collections.abc import Callable
 from functools import cache
 from itertools import product
 from typing import Any
 
-from tools.grading.rubric import (
-    Arrays,
-    Earned,
-    Judging,
-    Question,
-    Reply,
-    Wrong,
-    difference_between,
-)
+from tools.grading.rubric import Arrays, Question, Reply, Wrong, difference_between
 from utils.data import REAL, BatchLoader, load_fashion_mnist
 from utils.definitions import NOTEBOOKS
 
@@ -29,10 +20,12 @@ import torch
 from torch import nn
 
 NOTEBOOK = NOTEBOOKS / "fashion_mnist.ipynb"
+IMPORTS = "import numpy as np\nimport torch\nfrom torch import nn"
 BATCH = 512
 GOAL = 0.8  # of the test images
 LEARNED = 0.5  # a network below has no final accuracy
 NEAR = 5e-4  # of the test images may be decided otherwise by another processor
+CLOSE = 1e-3  # of the largest number: what networks may differ by
 
 
 @cache
@@ -55,16 +48,13 @@ def draw_marks(random: np.random.Generator) -> Arrays:
 
 def ask_loaders(names: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
     """For both loaders: the sizes of the batches, and a number for every image and its label."""
-    import torch
-
     answer = {name: lambda name=name: names[name] for name in ("train_counts", "test_counts")}
-    weights = torch.tensor(weights)
     for loader in ("train_data", "test_data"):
         shown, marks, ends = [], [], []
         for images, labels in names[loader]:
             pixels = images.detach().cpu().flatten(1).double()
             shown.append(labels.cpu())
-            marks.append(pixels @ weights)
+            marks.append(pixels @ torch.tensor(weights))
             ends += pixels.aminmax()
         answer[f"{loader}: sizes"] = [len(labels) for labels in shown]
         answer[f"{loader}: labels"] = torch.cat(shown)
@@ -73,18 +63,15 @@ def ask_loaders(names: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
     return answer
 
 
-def judge_loaders(reply: Reply, judging: Judging) -> None:
+def judge_loaders(reply: Reply) -> None:
     for name, data in zip(("train", "test"), load_data(), strict=True):
         _judge_loader(reply, f"{name}_data", data)
     for name, data in zip(("train", "test"), load_data(), strict=True):
-        counts = np.unique(data.labels.numpy(), return_counts=True)[1]
-        given = reply[f"{name}_counts"]
-        if difference := difference_between(given.ravel(), counts):
+        given, counts = reply[f"{name}_counts"].ravel(), data.labels.bincount().numpy()
+        if difference := difference_between(given, counts):
             hint = "Count the labels of all images of the set, class by class, from class 0 on."
             if given.size and abs(given.sum() - 1) < 1e-6:
                 hint = "These are shares; what is asked for is how many images there are."
-            elif given.sum() <= BATCH:
-                hint = "This is one batch; count in the whole set."
             raise Wrong(f"`{name}_counts`, images of each class: {difference}", hint)
 
 
@@ -128,10 +115,8 @@ LOADERS = Question(
 
 
 def draw_images(random: np.random.Generator) -> Arrays:
-    return {
-        "images": random.standard_normal((5, 28, 28), dtype=np.float32),
-        "sizes": np.array([14]),
-    }
+    images = random.standard_normal((5, 28, 28), dtype=np.float32)
+    return {"images": images, "sizes": np.array([14])}
 
 
 def draw_all_sizes(random: np.random.Generator) -> Arrays:
@@ -140,27 +125,25 @@ def draw_all_sizes(random: np.random.Generator) -> Arrays:
 
 
 def ask_patches(names: dict[str, Any], images: np.ndarray, sizes: np.ndarray) -> dict[str, Any]:
-    import torch
-
     def cut(size: int) -> object:
         return names["patchify"](torch.tensor(images), size)
 
     return {f"patchify(images, {size})": lambda size=size: cut(size) for size in sizes.tolist()}
 
 
-def judge_patches(reply: Reply, judging: Judging) -> None:
-    size, name = 14, "patchify(images, 14)"
-    if not (differences := reply.differences(name)):
+def judge_patches(reply: Reply) -> None:
+    if not (differences := reply.differences()):
         return
-    given, expected = reply[name], reply.expected()[name]
-    images, side = reply.inputs["images"], 28 // size
-    columns = expected.reshape(-1, side, side, size**2).swapaxes(1, 2)
-    turned = expected.reshape(*expected.shape[:2], size, size).swapaxes(2, 3)
-    both = turned.reshape(-1, side, side, size**2).swapaxes(1, 2)
+    [(name, expected)] = reply.expected().items()
+    given, images = reply[name], reply.inputs["images"]
+    columns = expected.reshape(-1, 2, 2, 14**2).swapaxes(1, 2)
+    turned = expected.reshape(-1, 4, 14, 14).swapaxes(2, 3)
     hints = {
         "The patches go down the columns: number them row by row.": columns,
         "The pixels within a patch go down its columns: read them row by row.": turned,
-        "Patches and pixels both go down the columns: read both row by row.": both,
+        "Patches and pixels both go down the columns: read both row by row.": (
+            turned.reshape(-1, 2, 2, 14**2).swapaxes(1, 2)
+        ),
         "A reshape alone cuts rows into pieces; a patch holds pixels of several rows.": images,
     }
     for hint, slip in hints.items():
@@ -169,21 +152,15 @@ def judge_patches(reply: Reply, judging: Judging) -> None:
     raise Wrong(differences[0], "The shape is (b, num_patches, patch_size**2), in reading order.")
 
 
-def judge_sizes(reply: Reply, judging: Judging) -> None:
+def judge_sizes(reply: Reply) -> None:
     """Every size; where the order is wrong in the question above, here only what a patch holds."""
-    expected = reply.expected()
-    for name, patches in expected.items():
+    for name, patches in reply.expected().items():
         given = reply[name]
-        if PATCHES in judging.wrong and given.shape == patches.shape:
-            given, patches = _unordered(given), _unordered(patches)
+        if PATCHES in reply.wrong and given.shape == patches.shape:
+            given, patches = (np.sort(np.sort(one, axis=2), axis=1) for one in (given, patches))
         if difference := difference_between(given, patches):
             hint = "Compute with the argument `patch_size`, not with a number or the notebook's."
             raise Wrong(f"{name}: {difference}", hint)
-
-
-def _unordered(patches: np.ndarray) -> np.ndarray:
-    """The patches of each image with their pixels in order of size, and themselves, too."""
-    return np.sort(np.sort(patches, axis=2), axis=1)
 
 
 PATCHES = Question(
@@ -208,12 +185,8 @@ SIZES = Question(
 # Step 3: blocks and network
 
 
-def fill(module: "torch.nn.Module", names: np.ndarray, **given: np.ndarray) -> "torch.nn.Module":
-    """Give every parameter numbers that depend on its name alone, or those in `given`."""
-    import zlib
-
-    import torch
-
+def fill(module: "nn.Module", names: np.ndarray) -> "nn.Module":
+    """Give every parameter numbers that depend on its name alone; it must have those named."""
     own = dict(module.named_parameters())
     if missing := [name for name in names.tolist() if name not in own]:
         raise AttributeError(
@@ -221,35 +194,23 @@ def fill(module: "torch.nn.Module", names: np.ndarray, **given: np.ndarray) -> "
             "the layers keep the names that the given __init__ has"
         )
     for name, parameter in own.items():
-        random = np.random.default_rng(zlib.crc32(name.encode()))
+        random = np.random.default_rng(list(name.encode()))
         width = parameter.shape[-1] if parameter.ndim > 1 else 9
-        numbers = given.get(name, random.standard_normal(parameter.shape) / width**0.5)
-        with torch.no_grad():
-            parameter.copy_(torch.tensor(numbers))
+        parameter.data = torch.tensor(random.standard_normal(parameter.shape)).to(parameter)
+        parameter.data /= width**0.5
     return module.eval()
 
 
-class Watched:
-    """Keeps what layers are given; in their place, or as a hook that changes nothing."""
+class Stub(nn.Module):
+    """In a layer's place: keeps the first input under the layer's name, and gives `output`."""
 
-    def __init__(self) -> None:
-        self.given: dict[str, Any] = {}
+    def __init__(self, given: dict[str, Any], name: str, output: np.ndarray) -> None:
+        super().__init__()
+        self.given, self.name, self.output = given, name, output
 
-    def note(self, layer: "torch.nn.Module", name: str) -> None:
-        def hook(layer, inputs):  # noqa: ANN001, ANN202
-            self.given.setdefault(name, inputs[0].detach().clone())
-
-        layer.register_forward_pre_hook(hook)
-
-    def instead(self, name: str, output: "torch.Tensor") -> "torch.nn.Module":
-        import torch
-
-        class Stub(torch.nn.Module):
-            def forward(stub, X):  # noqa: ANN001, ANN202, N805
-                self.given.setdefault(name, X.detach().clone())
-                return output.to(X)
-
-        return Stub()
+    def forward(self, X):  # noqa: ANN001, ANN201
+        self.given.setdefault(self.name, X.detach().clone())
+        return torch.tensor(self.output).to(X)
 
 
 MLPS = np.array([f"mlp{n}.{layer}.{kind}" for n, layer, kind in product(
@@ -259,102 +220,59 @@ MLPS = np.array([f"mlp{n}.{layer}.{kind}" for n, layer, kind in product(
 def draw_block(random: np.random.Generator) -> Arrays:
     """Images, patches, features and hidden widths, no two alike."""
     b, patches, dim, token, channel = random.permutation(np.arange(3, 12))[:5]
-    X = random.standard_normal((b, patches, dim), dtype=np.float32)
-    O1 = random.standard_normal((b, dim, patches), dtype=np.float32)
-    return {"X": X, "O1": O1, "hidden": np.array([token, channel]), "parameters": MLPS}
-
-
-def draw_mixing(random: np.random.Generator) -> Arrays:
-    inputs = draw_block(random)
-    del inputs["O1"]
-    return inputs | {"hidden": np.array([inputs["hidden"][0], 2 * inputs["X"].shape[2]])}
-
-
-def ask_mixing(
-    names: dict[str, Any], X: np.ndarray, hidden: np.ndarray, parameters: np.ndarray
-) -> dict[str, Any]:
-    """What a block makes whose second MLP changes nothing: ReLU(x) - ReLU(-x) is x."""
-    import torch
-
-    (_, patches, dim), same, watched = X.shape, np.eye(X.shape[2]), Watched()
-    block = names["Block"](patches, dim, *hidden.tolist())
-    given = {"mlp2.0.weight": np.concatenate([same, -same]), "mlp2.0.bias": np.zeros(2 * dim)}
-    given |= {"mlp2.2.weight": np.hstack([same, -same]), "mlp2.2.bias": np.zeros(dim)}
-    fill(block, parameters, **given)
-    watched.note(block.mlp1, "mlp1")
-    watched.note(block.mlp2, "mlp2")
-    return {
-        "O1": lambda: block(torch.tensor(X).to(block.mlp1[0].weight)),
-        "given to mlp1": lambda: watched.given["mlp1"],
-        "given to mlp2": lambda: watched.given["mlp2"],
-    }
-
-
-def judge_mixing(reply: Reply, judging: Judging) -> None:
-    """The numbers of O1, in any order: how they go on is the next question's matter."""
-    X, expected = reply.inputs["X"], np.sort(reply.expected()["O1"], None)
-    given = [reply.answer.get(name, np.zeros(0)) for name in ("given to mlp2", "O1")]
-    differences = [difference_between(np.sort(array, None), expected, 1e-3) for array in given]
-    if "" in differences:
-        return
-    found = f"O1 of X {X.shape}, in order of size: {differences[1]}"
-    if "O1" not in reply.answer:
-        found = reply.errors.get("O1") or reply.errors.get("", "")
-    if "defines no" in found:
-        raise Wrong(found)
-    hint = "mlp(width, hidden) is Linear, ReLU, Linear back to `width`, each with its bias."
-    seen = reply.answer.get("given to mlp1")
-    if seen is not None and not _same(seen, X.swapaxes(1, 2)):
-        hint = "The first MLP mixes between patches: give it X transposed, (b, dim, num_patches)."
-        if _same(np.sort(seen, None), np.sort(X, None)) and seen.ndim == 3:
-            hint += " A reshape or view has that shape, but it does not transpose."
-    raise Wrong(found, hint)
-
-
-def _same(a: np.ndarray, b: np.ndarray) -> bool:
-    return not difference_between(a, b, 1e-3)
+    shapes = {"X": (b, patches, dim), "O1": (b, dim, patches), "O2": (b, patches, dim)}
+    drawn = {name: random.standard_normal(s, dtype=np.float32) for name, s in shapes.items()}
+    return drawn | {"hidden": np.array([token, channel]), "parameters": MLPS}
 
 
 def ask_block(
-    names: dict[str, Any], X: np.ndarray, O1: np.ndarray, hidden: np.ndarray, parameters: np.ndarray
+    names: dict[str, Any],
+    X: np.ndarray,
+    O1: np.ndarray,
+    O2: np.ndarray,
+    hidden: np.ndarray,
+    parameters: np.ndarray,
 ) -> dict[str, Any]:
-    """A block; and one whose first MLP gives O1 whatever it gets, and whose second is linear."""
-    import torch
-
-    def run(block: "torch.nn.Module") -> object:
-        return block(torch.tensor(X).to(block.mlp2[0].weight))
-
-    _, patches, dim = X.shape
-    block, rest = (names["Block"](patches, dim, *hidden.tolist()) for _ in range(2))
-    fill(rest, np.array([]))
-    watched = Watched()
-    linear = torch.nn.Linear(dim, dim).to(rest.mlp2[0].weight)
-    rest.mlp1 = watched.instead("mlp1", torch.tensor(O1))
-    rest.mlp2 = torch.nn.Sequential(fill(linear, np.array([])))
-    watched.note(rest.mlp2, "mlp2")
+    """A block; its first MLP alone; and a block whose MLPs give O1 and O2, whatever they get."""
+    block, parts = (names["Block"](*X.shape[1:], *hidden.tolist()) for _ in range(2))
+    X, given = torch.tensor(X).to(next(block.parameters())), {}
+    parts.mlp1, parts.mlp2 = Stub(given, "mlp1", O1), Stub(given, "mlp2", O2)
     return {
-        "block": lambda: run(fill(block, parameters)),
-        "rest": lambda: run(rest),
-        "given to mlp2": lambda: watched.given["mlp2"],
+        "block": lambda: fill(block, parameters)(X),
+        "mlp1 of X transposed": lambda: fill(block, parameters).mlp1(X.mT),
+        "what comes back of O2": lambda: parts(X),
+        "given to mlp1": lambda: given["mlp1"],
+        "given to mlp2": lambda: given["mlp2"],
     }
 
 
-def judge_block(reply: Reply, judging: Judging) -> None:
-    whole = reply.differences("block", tolerance=1e-3)
-    rest = reply.differences("rest", tolerance=1e-3)
-    if not whole or (MIXING in judging.wrong and not rest):
+def judge_mixing(reply: Reply) -> None:
+    found = reply.differences("given to mlp1", "mlp1 of X transposed", tolerance=CLOSE)
+    if not found or not reply.differences("block", tolerance=CLOSE):
         return
-    expected = reply.expected()["block"]
-    given, O1 = reply.answer.get("given to mlp2"), reply.inputs["O1"]
+    X, seen = reply.inputs["X"], reply.answer.get("given to mlp1")
+    hint = "mlp(width, hidden) is Linear, ReLU, Linear back to `width`, each with its bias."
+    if seen is not None and difference_between(seen, X.swapaxes(1, 2)):
+        hint = "The first MLP mixes between patches: give it X transposed, (b, dim, num_patches)."
+        if seen.ndim == 3 and np.allclose(np.sort(seen, None), np.sort(X, None)):
+            hint += " A reshape or view has that shape, but it does not transpose."
+    raise Wrong(found[0], hint * ("defines no" not in found[0]))
+
+
+def judge_block(reply: Reply) -> None:
+    whole = reply.differences("block", tolerance=CLOSE)
+    parts = reply.differences("given to mlp2", "what comes back of O2", tolerance=CLOSE)
+    if not whole or (MIXING in reply.wrong and not parts):
+        return
+    O1, O2, given = reply.inputs["O1"], reply.inputs["O2"], reply.answer.get("given to mlp2")
     hint = "O2 is all that comes back: what the second MLP makes of O1, (b, num_patches, dim)."
-    if given is not None and not _same(given, O1.swapaxes(1, 2)):
-        hint = "The second MLP mixes within a patch: give it O1 transposed, (b, num_patches, dim)."
-        if given.ndim == 3 and _same(np.sort(given, None), np.sort(O1, None)):
-            hint += " Here O1 is " + ("not transposed." if _same(given, O1) else "reshaped only.")
-    back = reply.answer.get("block", expected).shape == expected.swapaxes(1, 2).shape
-    if "block" in reply.answer and back and expected.shape[1] != expected.shape[2]:
+    if reply.answer.get("what comes back of O2", O2).shape == O2.swapaxes(1, 2).shape:
         hint = "What comes back is transposed: a block returns (b, num_patches, dim), as it got."
-    raise Wrong(whole[0], hint)
+    if given is not None and difference_between(given, O1.swapaxes(1, 2)):
+        hint = "The second MLP mixes within a patch: give it O1 transposed, (b, num_patches, dim)."
+        if given.ndim == 3 and np.allclose(np.sort(given, None), np.sort(O1, None)):
+            hint += " Here O1 is " + ("reshaped only." if given.shape != O1.shape else "as it was.")
+    raise Wrong(whole[0], hint * ("defines no" not in whole[0]))
 
 
 MIXING = Question(
@@ -363,10 +281,10 @@ MIXING = Question(
     "`Block(num_patches, dim, token_hidden, channel_hidden)` has the layers that the given "
     "`__init__` makes, under their names; its first MLP, made by `mlp(width, hidden)`, computes "
     "O1 from X transposed.",
-    ask_mixing,
-    draw_mixing,
+    ask_block,
+    draw_block,
     judge_mixing,
-    (fill, Watched),
+    (fill, Stub),
 )
 BLOCK = Question(
     3,
@@ -376,7 +294,7 @@ BLOCK = Question(
     ask_block,
     draw_block,
     judge_block,
-    (fill, Watched),
+    (fill, Stub),
 )
 
 
@@ -387,17 +305,13 @@ def layers_of(depth: int) -> np.ndarray:
 
 
 def draw_network(random: np.random.Generator) -> Arrays:
-    """Images put together from patches of 7 pixels, and features for the end of the network."""
+    """Images put together from patches of 7 pixels, and features that each of 3 blocks gives."""
     b, dim, token, channel, classes = random.permutation(np.arange(5, 15))[:5]
     patches = random.standard_normal((b, 16, 49), dtype=np.float32)
-    images = np.zeros((b, 28, 28), np.float32)
-    for place in range(16):
-        top, left = place // 4 * 7, place % 4 * 7
-        images[:, top : top + 7, left : left + 7] = patches[:, place].reshape(b, 7, 7)
     return {
-        "images": images,
+        "images": patches.reshape(b, 4, 4, 7, 7).swapaxes(2, 3).reshape(b, 28, 28),
         "patches": patches,
-        "features": random.standard_normal((b, 16, dim), dtype=np.float32),
+        "features": random.standard_normal((3, b, 16, dim), dtype=np.float32),
         "sizes": np.array([7, dim, token, channel, 3, classes]),
         "parameters": layers_of(3),
     }
@@ -411,55 +325,59 @@ def ask_network(
     sizes: np.ndarray,
     parameters: np.ndarray,
 ) -> dict[str, Any]:
-    """A network; one that is given its patches, and one that is given what its blocks make, too."""
-    import torch
+    """A network; and one that is given its patches, and what each of its blocks gives."""
+    # A block that is missing has cost its own questions.
+    names.user.setdefault("Block", lambda *sizes: nn.Identity())
+    network, parts = (names["PatchMLP"](*sizes.tolist()) for _ in range(2))
+    images, given = torch.tensor(images).to(next(network.parameters())), {}
+    own, weights = dict(network.named_parameters()), [n for n in parameters if "weight" in n]
+    fill(parts, np.array([name for name in parameters.tolist() if "blocks" not in name]))
+    stubs = [Stub(given, f"block {n}", features[n]) for n in range(len(parts.blocks))]
+    parts.blocks = nn.Sequential(*stubs)
 
-    def run(network: "torch.nn.Module") -> object:
-        return network(torch.tensor(images).to(network.stem.weight))
-
-    def run_given(network: "torch.nn.Module") -> object:
-        own = names["patchify"]
-        scopes = [names.user, getattr(network.forward, "__globals__", {})]
+    def run_parts() -> object:
+        own = names.user.get("patchify")
+        scopes = [names.user, getattr(parts.forward, "__globals__", {})]
         scopes = [scope for scope in scopes if scope.get("patchify") is own]
         for scope in scopes:
             scope["patchify"] = lambda images, patch_size: torch.tensor(patches).to(images)
         try:
-            return run(network)
+            return parts(images)
         finally:
             for scope in scopes:
                 scope["patchify"] = own
 
-    network, rest = (names["PatchMLP"](*sizes.tolist()) for _ in range(2))
-    watched = Watched()
-    fill(rest, np.array([name for name in parameters.tolist() if not name.startswith("blocks")]))
-    stubs = [watched.instead("blocks", torch.tensor(features)) for _ in rest.blocks]
-    rest.blocks = torch.nn.Sequential(*stubs)
-    return {
-        "logits": lambda: run(fill(network, parameters)),
-        "logits of given patches": lambda: run_given(fill(network, parameters)),
-        "logits of given features": lambda: run_given(rest),
-        "X": lambda: watched.given["blocks"],
+    answer = {
+        "logits": lambda: fill(network, parameters)(images),
+        "number of blocks": lambda: len([*network.blocks.children()]),  # the same one counts once
+        "shapes of the weights": lambda: [own[name].shape for name in weights],
+        "logits of given features": run_parts,
     }
+    for name in (f"block {n}" for n in range(len(features))):
+        answer[f"given to {name}"] = lambda name=name: given[name]
+    return answer
 
 
-def judge_network(reply: Reply, judging: Judging) -> None:
-    whole = reply.differences("logits", tolerance=1e-3)
-    given = "logits of given patches" if judging.wrong & {PATCHES, SIZES} else "logits"
-    given = "logits of given features" if judging.wrong & {MIXING, BLOCK} else given
-    if not whole or not reply.differences(given, "X", tolerance=1e-3):
+def judge_network(reply: Reply) -> None:
+    blocks = [name for name in reply.expected() if name.startswith("given to")]
+    parts = ["logits of given features", "number of blocks", *blocks]
+    if not reply.wrong & {MIXING, BLOCK}:
+        parts.append("shapes of the weights")
+    whole = reply.differences("logits", tolerance=CLOSE)
+    builds_on_wrong = reply.wrong & {PATCHES, SIZES, MIXING, BLOCK}
+    if not whole or (builds_on_wrong and not reply.differences(*parts, tolerance=CLOSE)):
         return
-    logits = reply.answer.get("logits of given features", np.zeros(0))
-    expected = reply.expected()["logits of given features"]
     hint = "Patches, stem, blocks, the mean over the patches (dim=1), classifier, nothing else."
-    if logits.shape == expected.shape:
-        if np.allclose(logits.sum(axis=1), 1, atol=1e-3) and (logits >= 0).all():
-            hint = "These are probabilities: leave the softmax to the loss, and return logits."
-        elif np.allclose(np.exp(logits).sum(axis=1), 1, atol=1e-3):
-            hint = "These are log-probabilities: leave the softmax to the loss."
-        elif not reply.differences("X", tolerance=1e-3):
-            hint = "Up to the blocks it is right. After them: the mean over the patches (dim=1)."
-    elif "logits" in reply.errors or logits.size:
+    expected = reply.expected()["logits of given features"]
+    logits = reply.answer.get("logits of given features", expected[:0])
+    if logits.shape != expected.shape:
         hint = "Look at the mean: it goes over the patches (dim=1) and leaves (b, dim)."
+    elif np.allclose(logits.sum(axis=1), 1, atol=CLOSE) and (logits >= 0).all():
+        hint = "These are probabilities: leave the softmax to the loss, and return logits."
+    elif np.allclose(np.exp(logits).sum(axis=1), 1, atol=CLOSE):
+        hint = "These are log-probabilities: leave the softmax to the loss."
+    elif not reply.differences(*blocks, tolerance=CLOSE):
+        hint = "Up to the blocks it is right. After them: the mean over the patches (dim=1)."
     raise Wrong(whole[0], hint)
 
 
@@ -472,7 +390,7 @@ NETWORK = Question(
     ask_network,
     draw_network,
     judge_network,
-    (fill, Watched),
+    (fill, Stub),
 )
 
 
@@ -487,8 +405,6 @@ def draw_logits(random: np.random.Generator) -> Arrays:
 
 
 def ask_loss(names: dict[str, Any], **batches: np.ndarray) -> dict[str, Any]:
-    import torch
-
     def loss(n: int) -> object:
         logits, labels = batches[f"logits{n}"], batches[f"labels{n}"]
         return names["loss_function"](torch.tensor(logits), torch.tensor(labels))
@@ -496,58 +412,40 @@ def ask_loss(names: dict[str, Any], **batches: np.ndarray) -> dict[str, Any]:
     return {f"loss of batch {n + 1}": lambda n=n: loss(n) for n in range(len(batches) // 2)}
 
 
-def judge_loss(reply: Reply, judging: Judging) -> None:
+# Slips in a loss of logits z and labels y: p holds -log of the probability of every image's label.
+LOSSES = {
+    "Softmax is taken twice: cross entropy takes logits and has the softmax in it.": (
+        lambda p, z, y: nn.functional.cross_entropy(z.softmax(1), y)
+    ),
+    "This is the sum over the images: divide by their number.": lambda p, z, y: p.sum(),
+    "This is one loss an image: take their mean.": lambda p, z, y: p,
+    "The sum is divided by the number of classes: divide by the number of images, b.": (
+        lambda p, z, y: p.sum() / z.shape[1]
+    ),
+    "The sum is divided by `num_classes`: divide by the number of images, b.": (
+        lambda p, z, y: p.sum() / 10
+    ),
+    "The sum is divided by a batch of 512: divide by the number of images that there are.": (
+        lambda p, z, y: p.sum() / BATCH
+    ),
+    "The sign is wrong: the loss is minus the log-probability.": lambda p, z, y: -p.mean(),
+    "The logarithm is of base 2: nats are of base e.": lambda p, z, y: p.mean() / math.log(2),
+}
+
+
+def judge_loss(reply: Reply) -> None:
     if not (differences := reply.differences()):
         return
     hint = "The mean over the images of -log softmax(logits)[label], in nats; logits go in as is."
+    z, y = (torch.tensor(reply.inputs[name]) for name in ("logits1", "labels1"))
+    losses = nn.functional.cross_entropy(z, y, reduction="none")
+    given = reply.answer.get("loss of batch 2", np.zeros(0))
     for slip, loss in LOSSES.items():
-        if all(
-            name in reply.answer
-            and _same(reply.answer[name], np.asarray(loss(*_batch(reply.inputs, n))))
-            for n, name in enumerate(reply.expected())
-        ):
+        if not difference_between(given, np.asarray(loss(losses, z, y))):
             hint = slip
     raise Wrong(differences[0], hint)
 
 
-def _batch(inputs: Arrays, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.tensor(inputs[f"logits{n}"]).double(), torch.tensor(inputs[f"labels{n}"])
-
-
-def _of_label(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """-log of the probability of every image's label."""
-    return -logits.log_softmax(1).gather(1, labels[:, None])[:, 0]
-
-
-Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-LOSSES: dict[str, Loss] = {
-    "Softmax is taken twice: cross entropy takes logits and has the softmax in it.": (
-        lambda z, y: _of_label(z.softmax(1), y).mean()
-    ),
-    "This is the sum over the images: divide by their number.": lambda z, y: _of_label(z, y).sum(),
-    "This is one loss an image: take their mean.": _of_label,
-    "The sum is divided by the number of classes: divide by the number of images, b.": (
-        lambda z, y: _of_label(z, y).sum() / z.shape[1]
-    ),
-    "The sum is divided by `num_classes`: divide by the number of images, b.": (
-        lambda z, y: _of_label(z, y).sum() / 10
-    ),
-    "The sum is divided by images and classes: divide by the number of images, b.": (
-        lambda z, y: _of_label(z, y).mean() / z.shape[1]
-    ),
-    "The sign is wrong: the loss is minus the log-probability.": lambda z, y: (
-        -_of_label(z, y).mean()
-    ),
-    "The logarithm of the sum over the classes is missing: a loss takes log-probabilities.": (
-        lambda z, y: -z.gather(1, y[:, None]).mean()
-    ),
-    "The sum is divided by a batch of 512: divide by the number of images that there are.": (
-        lambda z, y: _of_label(z, y).sum() / BATCH
-    ),
-    "The logarithm is of base 2: nats are of base e.": (
-        lambda z, y: _of_label(z, y).mean() / math.log(2)
-    ),
-}
 LOSS = Question(
     4,
     "Loss",
@@ -563,21 +461,17 @@ def draw_gradients(random: np.random.Generator) -> Arrays:
     gradients = random.normal(0, 2, (40, 3, 6)).astype(np.float32)
     gradients[8:] = 0.05 * np.abs(gradients[8:])
     gradients[:, :, 0] = gradients[:, 0] = 0  # what moves these is weight decay
-    return {
-        "weights": random.standard_normal((3, 6), dtype=np.float32),  # and biases, at the end
-        "gradients": gradients,
-    }
+    weights = random.standard_normal((3, 6), dtype=np.float32)  # and biases, at the end
+    return {"weights": weights, "gradients": gradients}
 
 
 def ask_optimizer(
     names: dict[str, Any], weights: np.ndarray, gradients: np.ndarray
 ) -> dict[str, Any]:
     """Where an optimiser's steps lead a linear layer with these gradients."""
-    import torch
-
-    layer, weights = torch.nn.Linear(5, 3, dtype=torch.float32), torch.tensor(weights)
+    layer, weights, places = nn.Linear(5, 3, dtype=torch.float32), torch.tensor(weights), []
     layer.weight.data, layer.bias.data = weights[:, :5].clone(), weights[:, 5].clone()
-    optimizer, places = names["make_optimizer"](layer), []
+    optimizer = names["make_optimizer"](layer)
     for gradient in torch.tensor(gradients):
         layer.weight.grad, layer.bias.grad = gradient[:, :5].clone(), gradient[:, 5].clone()
         optimizer.step()
@@ -587,19 +481,16 @@ def ask_optimizer(
 
 # What else an optimiser could be: hint, name in torch.optim, settings.
 OPTIMIZERS = [
-    ("The learning rate is Adam's default, 0.001: set `lr`.", "Adam", {}),
-    ("This is Adam with weight decay: the assignment has none.", "Adam", {"weight_decay": 0.01}),
-    ("This is AdamW with its default weight decay: set it to 0.", "AdamW", {"lr": 0.01}),
-    ("This is AdamW at its default rate, with weight decay.", "AdamW", {}),
-    ("This is plain gradient descent (SGD): use Adam.", "SGD", {"lr": 0.01}),
-    ("This is RMSprop: use Adam.", "RMSprop", {"lr": 0.01}),
-    ("This is NAdam: use Adam.", "NAdam", {"lr": 0.01}),
-    ("AMSGrad is on: leave it off.", "Adam", {"lr": 0.01, "amsgrad": True}),
-    ("It goes up the gradient: leave `maximize` off.", "Adam", {"lr": 0.01, "maximize": True}),
+    ("The learning rate is Adam's default, 0.001: set `lr`.", "Adam", {"lr": 0.001}),
+    ("This has weight decay, of 0.01: the assignment has none.", "Adam", {"weight_decay": 0.01}),
+    ("This is AdamW with its default weight decay: set it to 0.", "AdamW", {}),
+    ("This is plain gradient descent (SGD): use Adam.", "SGD", {}),
+    ("This is RMSprop: use Adam.", "RMSprop", {}),
+    ("AMSGrad is on: leave it off.", "Adam", {"amsgrad": True}),
 ]
 
 
-def judge_optimizer(reply: Reply, judging: Judging) -> None:
+def judge_optimizer(reply: Reply) -> None:
     if not (differences := reply.differences(tolerance=2e-5)):
         return
     hint = "Adam with learning rate 0.01, no weight decay, all else as it comes."
@@ -608,7 +499,7 @@ def judge_optimizer(reply: Reply, judging: Judging) -> None:
         hint = "Nothing moved: does the optimiser have the parameters of the model that it gets?"
     for slip, kind, settings in OPTIMIZERS:
         weight = nn.Parameter(torch.tensor(reply.inputs["weights"]))
-        optimizer = getattr(torch.optim, kind)([weight], **{"lr": 0.001, **settings})
+        optimizer = getattr(torch.optim, kind)([weight], **{"lr": 0.01, **settings})
         for gradient in reply.inputs["gradients"]:
             weight.grad = torch.tensor(gradient)
             optimizer.step()
@@ -633,17 +524,13 @@ OPTIMIZER = Question(
 
 def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
     """The parameters of `average` and `model`; for the check, the shares that they have right."""
-    from utils.data import load_fashion_mnist
+    answer = {}
 
-    import torch
-
-    test_data, answer = load_fashion_mnist(512)[1], {}
-
-    def share(network: "torch.nn.Module", data: "BatchLoader") -> object:
+    @torch.inference_mode()
+    def share(network: "nn.Module") -> object:
         like, right = next(network.eval().parameters()), []
-        with torch.inference_mode():
-            for images, labels in data:
-                right.append(network(images.to(like)).argmax(dim=1).cpu() == labels.cpu())
+        for images, labels in names["test_data"]:
+            right.append(network(images.to(like)).argmax(dim=1).cpu() == labels.cpu())
         return torch.cat(right).double().mean()
 
     def unwrapped(network: object) -> object:
@@ -653,77 +540,56 @@ def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
 
     for name in ("average", "model"):
         network = unwrapped(names.get(name))
-        if isinstance(network, torch.nn.Module):
-            for key, parameter in network.named_parameters():
-                answer[f"{name}: {key}"] = parameter
-            answer[f"{name}: share"] = lambda network=network: share(network, test_data)
-            own = lambda network=network: share(network, names["test_data"])  # noqa: E731
-            answer[f"{name}: share of its own"] = own
-    # Where patchify puts pixels: the network has learned them in that order.
+        if isinstance(network, nn.Module):
+            answer |= {f"{name}: {key}": value for key, value in network.named_parameters()}
+            answer[f"{name}: share"] = lambda network=network: share(network)
+    # Where patchify puts pixels, and which numbers stand for black and white: it has learned these.
     pixels = torch.arange(784.0).reshape(1, 28, 28)
     size = getattr(unwrapped(names.get("model")), "patch_size", 14)
     answer["order"] = lambda: names["patchify"](pixels, size)
-    # And between which numbers its loader puts black and white.
-    own = lambda: torch.cat([images.flatten() for images, _ in names["test_data"]])  # noqa: E731
-    answer["range"] = lambda: torch.stack([*own().aminmax()])
+    ends = lambda: [end for images, _ in names["test_data"] for end in images.aminmax()]  # noqa: E731
+    answer["range"] = lambda: torch.stack([*torch.stack(ends()).aminmax()])
     return answer | {"loop": lambda: try_loop(names)}
 
 
 def try_loop(names: dict[str, Any]) -> list[float]:
-    """What `train` does with a layer that never moves, for the hint alone.
+    """What `train` does with a batch in 6 epochs at a rate of 0, for the hint alone.
 
     Returns:
-        How many of 6 batches ended in a step; how often the average was updated; the norms of the
-        gradients at the second step, and how far they are from the batch's own and from the sum of
-        the first two.
+        How many steps it took, how often it updated the average, and the size of the gradient at
+        the first and at the second step.
     """
     from utils.data import BatchLoader
     from utils.training import History
 
-    import torch
+    from torch.optim.swa_utils import AveragedModel
 
-    images = torch.arange(24 * 784).reshape(24, 28, 28).mul(7919).remainder(251).byte()
-    data = BatchLoader(images, torch.arange(24) % 10, 8, mean=0.5, std=0.3)
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 10))
-    weight, seen, updates = model[1].weight, [], []
+    images = torch.arange(10 * 784).reshape(10, 28, 28).mul(7919).remainder(251).byte()
+    data = BatchLoader(images, torch.arange(10), 10, mean=0.5, std=0.3)
+    model, sizes = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).float(), []
+    average, optimizer = AveragedModel(model), torch.optim.SGD(model.parameters(), lr=0.0)
 
-    class Average(torch.nn.Module):
-        module = property(lambda self: model)
+    def note(*_: object) -> None:
+        gradient = model[1].weight.grad
+        sizes.append(0.0 if gradient is None else gradient.norm().item())
+        if len(sizes) > 60:
+            raise RuntimeError("more steps than there are batches")
 
-        def forward(self, images):  # noqa: ANN001, ANN202
-            return model(images)
-
-        def update_parameters(self, model):  # noqa: ANN001, ANN202
-            updates.append(1)
-
-    class Still(torch.optim.SGD):
-        def step(self, closure=None):  # noqa: ANN001, ANN202
-            seen.append(torch.zeros_like(weight) if weight.grad is None else weight.grad.clone())
-            if len(seen) > 60:
-                raise RuntimeError("more steps than there are batches")
-
-    def gradient(batch):  # noqa: ANN001, ANN202
-        loss = names["loss_function"](model(batch[0]), batch[1])
-        return torch.autograd.grad(loss, weight)[0]
-
-    given = data, data, names["loss_function"], Still(model.parameters(), lr=0.01), History(2, data)
-    names["train"](model, Average(), *given)
-    first, second = (gradient(batch) for batch in list(data)[:2])
-    at_second = [*seen, first * 0, first * 0][1]
-    far = (at_second - second).norm(), (at_second - first - second).norm()
-    return [len(seen), len(updates), at_second.norm(), *far]
+    optimizer.register_step_pre_hook(note)
+    names["train"](model, average, data, data, names["loss_function"], optimizer, History(6, data))
+    return [len(sizes), average.n_averaged, *[*sizes, 0.0, 0.0][:2]]
 
 
 def _hint_of_loop(reply: Reply) -> str:
     loop = reply.answer.get("loop")
-    if loop is None or loop.shape != (5,):
+    if loop is None or loop.shape != (4,):
         return f"`train` could not be tried: {reply.errors['loop']}." if reply.errors else ""
-    steps, updates, size, far, far_from_sum = loop
+    steps, updates, first, second = loop
     if steps < 6:
         return "`train` takes fewer steps than there are batches: call optimizer.step() for each."
-    if size < 1e-9:
+    if second < 1e-9:
         return "There is no gradient at a step: clear the old one, then backward, then step."
-    if far > 1e-3 and far_from_sum < 1e-3:
+    if abs(second - 2 * first) < CLOSE * first:
         return "Gradients add up: clear them with optimizer.zero_grad() before every backward()."
     if updates < 6:
         return "`average` stays behind: it has to be updated with `model` after every step."
@@ -731,41 +597,43 @@ def _hint_of_loop(reply: Reply) -> str:
 
 
 @cache
-def shares_of(reply: Reply) -> dict[str, float | Wrong]:
-    """Of `average` and `model`, the share of test images right, or what hinders counting it.
+def shares_of(reply: Reply) -> dict[str, float]:
+    """Of `average` and `model`, where it can be counted, the share of test images right.
 
     With the model answer at hand the parameters count, put into its network; else what the
-    notebook itself counts, with parameters of these names, on right or on its own test images.
+    notebook's network with parameters of these names has right by its own count.
     """
-    shares: dict[str, float | Wrong] = {}
-    for name in ("average", "model"):
-        prefix = f"{name}: "
-        parts = {k.removeprefix(prefix): v for k, v in reply.answer.items() if k.startswith(prefix)}
-        if parts or f"{prefix}share" in reply.errors:
-            try:
-                shares[name] = _share(reply, name, parts)
-            except Wrong as error:
-                shares[name] = error
+    shares: dict[str, float] = {}
+    problem = Wrong(reply.errors.get("", "there is no network called `average` or `model`"))
+    for name in ("model", "average"):
+        try:
+            if parameters := parameters_of(reply, name):
+                in_notebook = reply.model is None
+                shares[name] = (
+                    reply[f"{name}: share"].item()
+                    if in_notebook
+                    else count_right(rebuilt(parameters, reply.model), reply, load_data()[1])
+                )
+        except Wrong as error:
+            problem = Wrong(f"`{name}` {error.found}", error.hint)
+    if not shares:
+        raise problem
     return shares
 
 
-def _share(reply: Reply, name: str, parameters: Arrays) -> float:
-    if reply.model is not None:
-        return count_right(rebuilt(parameters, reply.model), reply, load_data()[1])
-    expect_names(parameters)
-    own = reply.answer.get(f"{name}: share of its own", np.zeros(()))
-    return max(reply[f"{name}: share"].item(), own.item())
-
-
-def expect_names(parameters: Arrays) -> None:
-    missing = [name for name in layers_of(1) if name not in parameters and "weight" in name]
-    if missing:
+def parameters_of(reply: Reply, name: str) -> Arrays:
+    """The parameters of a network that came back; none if it is none."""
+    prefix = f"{name}: "
+    arrays = {k.removeprefix(prefix): v for k, v in reply.answer.items() if k.startswith(prefix)}
+    arrays.pop("share", None)
+    missing = [name for name in layers_of(1) if name not in arrays and "weight" in name]
+    if arrays and missing:
         raise Wrong(f"has no parameter `{missing[0]}`", "Keep the names that __init__ gives.")
+    return arrays
 
 
 def rebuilt(parameters: Arrays, model: dict[str, Any]) -> nn.Module:
     """The model answer's network with a submission's parameters, its sizes taken from them."""
-    expect_names(parameters)
     shapes = {name: parameter.shape for name, parameter in parameters.items()}
     depth = sum(name.endswith(".mlp1.0.weight") for name in shapes)
     try:
@@ -809,63 +677,49 @@ def count_right(network: nn.Module, reply: Reply, data: BatchLoader) -> float:
     return max(shares)
 
 
-def judge_trained(reply: Reply, judging: Judging) -> Earned:
+def judge_trained(reply: Reply) -> dict[str, float]:
     shares = shares_of(reply)
-    counted = {name: share for name, share in shares.items() if isinstance(share, float)}
-    if not counted:
-        for name, error in shares.items():
-            raise Wrong(f"`{name}` {error.found}", error.hint)
-        raise Wrong(reply.errors.get("", "there is no network called `average` or `model`"))
-    best = max(counted, key=counted.get)
-    share = counted[best]
-    if not share >= GOAL:
-        found = f"`{best}` has {share:.2%} of the test images right, expected at least {GOAL:.0%}"
+    best = max(shares, key=shares.get)
+    if not shares[best] >= GOAL:
+        found = f"`{best}` has {shares[best]:.2%} of the test images right, expected at least "
         hints = [_hint_of_loop(reply)]
-        wrong_parts = [question.name for question in (MIXING, BLOCK, NETWORK, LOSS, OPTIMIZER)
-                       if question in judging.wrong]  # fmt: skip
-        if wrong_parts:
+        parts = (MIXING, BLOCK, NETWORK, LOSS, OPTIMIZER)
+        if wrong_parts := [question.name for question in parts if question in reply.wrong]:
             hints.append(f"It was trained with what is wrong in: {', '.join(wrong_parts)}.")
         otherwise = "Run the cells from the top, and look at the loss as it trains."
-        raise Wrong(found, " ".join(filter(None, hints)) or otherwise)
+        raise Wrong(f"{found}{GOAL:.0%}", " ".join(filter(None, hints)) or otherwise)
     train_data, test_data = load_data()
+    if reply.model:
+        network = rebuilt(parameters_of(reply, best), reply.model)
+        share, on_train = shares[best], count_right(network, reply, train_data)
+        # Of two counts of 10,000 images each, equally likely to be right.
+        if share - on_train > 3.3 * math.sqrt(2 * share * (1 - share) / 10_000):
+            reply.look = (
+                f"test accuracy {share:.2%} above training accuracy {on_train:.2%}: more than "
+                "chance; did it learn from test images?"
+            )
     name = "accuracy" if test_data.source == REAL else f"accuracy on the {test_data.source}"
-    return Earned(((name, share),), _look(reply, best, share, train_data))
-
-
-def _look(reply: Reply, best: str, share: float, train_data: BatchLoader) -> str:
-    """What a human should look at: a test accuracy above the training accuracy by no chance."""
-    if reply.model is None:
-        return ""
-    parameters = {k.partition(": ")[2]: v for k, v in reply.answer.items() if k.startswith(best)}
-    on_train = count_right(rebuilt(parameters, reply.model), reply, train_data)
-    # Of two counts of 10,000 images each, equally likely to be right.
-    if share - on_train <= 3.3 * math.sqrt(2 * share * (1 - share) / 10_000):
-        return ""
-    return (
-        f"test accuracy {share:.2%} above training accuracy {on_train:.2%}: more than chance; did "
-        "it learn from test images?"
-    )
+    return {name: shares[best]}
 
 
 def ask_accuracy(names: dict[str, Any]) -> dict[str, Any]:
     return {"accuracy": names["accuracy"]}
 
 
-def judge_accuracy(reply: Reply, judging: Judging) -> None:
-    claimed = reply["accuracy"]
-    if claimed.size != 1:
+def judge_accuracy(reply: Reply) -> None:
+    if reply["accuracy"].size != 1:
         raise Wrong("`accuracy` is not one number")
-    claimed = claimed.item() / 100 if claimed.item() > 1 else claimed.item()
-    shares = shares_of(judging.replies[TRAINED])
-    learned = {n: s for n, s in shares.items() if isinstance(s, float) and s > LEARNED}
+    claimed = reply["accuracy"].item()
+    claimed = claimed / 100 if claimed > 1 else claimed
+    shares = shares_of(reply.others[TRAINED])
+    learned = {name: share for name, share in shares.items() if share > LEARNED}
     if not learned:
         raise Wrong("neither `average` nor `model` is a network that has learned")
     nearest = min(learned, key=lambda name: abs(claimed - learned[name]))
     if abs(claimed - learned[nearest]) <= NEAR:
         return
     hint = "Count over all the test images; `correct` has one entry for each."
-    average = shares.get("average")
-    if isinstance(average, float) and average <= LEARNED and abs(claimed - average) <= NEAR:
+    if "average" not in learned and abs(claimed - shares.get("average", 2)) <= NEAR:
         hint = "`average` has not learned: does `train` update it after every step?"
     found = f"`accuracy` is {claimed:.2%}, `{nearest}` has {learned[nearest]:.2%} right"
     raise Wrong(found, hint)

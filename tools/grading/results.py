@@ -47,13 +47,6 @@ def read_grade(file: Path) -> Grade:
     return Grade(**json.loads(file.read_text(encoding="utf-8")))
 
 
-def kept_grade(out: Path, name: str, digest: str) -> Grade | None:
-    """The grade that is kept of a submission, unless it depends on something that has changed."""
-    file = grade_file(out, name)
-    grade = read_grade(file) if file.is_file() else None
-    return grade if grade and grade.digest == digest else None
-
-
 def write_tables(out: Path, grades: Collection[Grade]) -> None:
     """Write `grades.csv` and `grades.xml`, a row or tests for each submission."""
     grades = sorted(grades, key=lambda grade: grade.submission)
@@ -70,8 +63,7 @@ def _table(grades: Sequence[Grade]) -> str:
     writer.writerow(["submission", *names, *more])
     for grade in grades:
         points = [grade.points[name] for name in names]
-        shown = {name: f"{value:.4f}" for name, value in grade.figures.items()}
-        numbers = [shown.get(name, "") for name in figures]
+        numbers = [f"{grade.figures[n]:.4f}" if n in grade.figures else "" for n in figures]
         late = {None: "", False: "no", True: "late"}[grade.late]
         facts = [grade.total, grade.out_of, *numbers, grade.student, late, grade.seconds]
         reason = "; ".join([*(f"{q}: {word}" for q, word in grade.by_hand.items()), grade.reason])
@@ -87,7 +79,8 @@ def inert(text: str) -> str:
 
 def _junit(grades: Sequence[Grade]) -> str:
     """JUnit XML: a test for every question of every submission."""
-    suite = ET.Element("testsuite", name="grades")
+    root = ET.Element("testsuites")
+    suite = ET.SubElement(root, "testsuite", name="grades")
     for grade in grades:
         for name, points in grade.points.items():
             titles = {"classname": one_line(grade.submission, 1000), "name": name}
@@ -98,8 +91,6 @@ def _junit(grades: Sequence[Grade]) -> str:
                 ET.SubElement(case, "failure", message=one_line(grade.problems[name][0], 1000))
     suite.set("tests", str(len(suite)))
     suite.set("failures", str(len(suite.findall("*/failure"))))
-    root = ET.Element("testsuites")
-    root.append(suite)
     return ET.tostring(root, encoding="unicode")
 
 
@@ -138,10 +129,11 @@ def save_report(file: Path, executed: NotebookNode, grade: Grade) -> None:
 
 def _verbatim(text: str) -> str:
     """The text in Markdown that shows it as it is."""
-    return re.sub(r"([\\`*_{}\[\]()#+!|$~^=-])", r"\\\1", escape(text))
+    return re.sub(r"([\\`*_{}\[\]()#+!|$~^=-])", r"\\\1", escape(text, quote=False))
 
 
 # What a problem holds, and what to do about it.
+_MEMORY = "Memory is limited. Work in batches, and keep no copies of the data set."
 ADVICE = {
     "NotImplementedError": "This step is still open: write the cell that raises it.",
     "AssertionError": "This cell found something wrong. Compare what it checks with the text above "
@@ -152,9 +144,9 @@ ADVICE = {
     "IndentationError": "Python cannot read this cell. Look at the indentation of the line named.",
     "UsageError": "Jupyter does not know this magic command. Remove the line.",
     "StdinNotImplementedError": "Nobody answers input() while grading. Assign the value instead.",
-    "MemoryError": "Memory is limited. Work in batches, and keep no copies of the data set.",
-    "allocate memory": "Memory is limited. Work in batches, and keep no copies of the data set.",
-    "of memory": "Memory is limited. Work in batches, and keep no copies of the data set.",
+    "MemoryError": _MEMORY,
+    "allocate memory": _MEMORY,
+    "of memory": _MEMORY,
     "ran longer than": "Look for a loop that does not end, or do less work in this cell.",
     "showed more": "Print less: a summary instead of every step.",
     "the kernel ended": "Remove calls that end Python, such as os._exit.",
@@ -163,9 +155,9 @@ ADVICE = {
 }
 
 
-def write_feedback(file: Path, grade: Grade) -> None:
-    """Write, for the student, what each answer earned, why, and what to do."""
-    write_whole(file, feedback(grade))
+def advice_on(problem: str, otherwise: str = "") -> str:
+    """What to do about a problem."""
+    return next((advice for sign, advice in ADVICE.items() if sign in problem), otherwise)
 
 
 def feedback(grade: Grade) -> str:
@@ -176,15 +168,14 @@ def feedback(grade: Grade) -> str:
         lines.append(f"Counted by the grader, {name}: {value:.2%}.")
     if grade.reason:
         lines += ["", *_paragraph("What happened first: " * bool(grade.problems), grade.reason)]
-        advice = next((ADVICE[start] for start in ADVICE if start in grade.reason), "")
-        lines += _paragraph("What to do: ", advice)
+        lines += _paragraph("What to do: ", advice_on(grade.reason))
     for name, points in grade.points.items():
         lines += ["", f"Step {name}: {points} of 1 point."]
         if name in grade.by_hand:
             lines += _paragraph("", grade.by_hand[name])
         elif name in grade.problems:
             found, hint, sentence = grade.problems[name]
-            lines += _paragraph("What was found: ", found)
+            lines += _paragraph("What was found: ", found) if found != grade.reason else []
             lines += _paragraph("What it may be: ", hint)
             lines += _paragraph("What is looked at: ", sentence.replace("`", ""))
     return "\n".join(lines) + "\n"

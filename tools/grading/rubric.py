@@ -16,9 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
-from math import prod
 from pathlib import Path
-from types import ModuleType
 from typing import Any, NamedTuple, Self
 
 from tools.grading import inside
@@ -54,6 +52,35 @@ class AnswerError(ValueError):
     """The file with a submission's answers cannot be read; the message says why."""
 
 
+@dataclass(frozen=True, eq=False)
+class Question:
+    """One question, worth one point.
+
+    Attributes:
+        step: of the assignment, from 1.
+        title: in the tables.
+        sentence: what the student is told.
+        ask: reads what the notebook has defined, `ask(names, **inputs)`, and returns numbers,
+            tensors, lists, or functions that give such, by name. The kernel gets its source.
+        draw: makes the inputs, arrays by name, from a generator of the submission's own.
+        judge: raises `Wrong`, or returns figures for the table, if any.
+        helpers: functions and classes that `ask` uses.
+    """
+
+    step: int
+    title: str
+    sentence: str
+    ask: Callable[..., dict[str, Any]]
+    draw: Callable[[np.random.Generator], Arrays] = lambda random: {}
+    judge: Callable[["Reply"], dict[str, float] | None] = lambda reply: reply.expect_the_model()
+    helpers: tuple[Callable, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The column of the tables: `2 Patches of every size`."""
+        return f"{self.step} {self.title}"
+
+
 @dataclass(eq=False)
 class Reply:
     """What came back for a question: `reply[name]` is an array of its answer.
@@ -64,6 +91,9 @@ class Reply:
         errors: what hindered an array, by its name; under "" what hindered the whole answer.
         expected: gives the model answer's answer to the same question.
         model: what the model answer defines; None where only kept answers are at hand.
+        others: the submission's replies to all questions.
+        wrong: the questions found wrong so far.
+        look: what the judging tells a human to look at.
     """
 
     inputs: Arrays
@@ -71,6 +101,9 @@ class Reply:
     errors: dict[str, str]
     expected: Callable[[], Arrays] = dict
     model: dict[str, Any] | None = None
+    others: dict[Question, "Reply"] = field(default_factory=dict)
+    wrong: set[Question] = field(default_factory=set)
+    look: str = ""
 
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self.answer:
@@ -90,55 +123,26 @@ class Reply:
             found += [f"{name}{sent}: {difference}"] if difference else []
         return found
 
-
-class Earned(NamedTuple):
-    """What a right answer is worth besides its point: figures for the table, a word to humans."""
-
-    figures: tuple[tuple[str, float], ...] = ()
-    look: str = ""
+    def expect_the_model(self) -> None:
+        """Raise `Wrong` unless the answer is the model answer's."""
+        if differences := self.differences():
+            raise Wrong(differences[0])
 
 
-@dataclass
-class Judging:
-    """The judging of one submission: all its replies, and the questions found wrong so far."""
-
-    replies: dict["Question", Reply]
-    wrong: set["Question"] = field(default_factory=set)
-
-
-def same_as_model(reply: Reply, judging: Judging) -> None:
-    """Whether the answer is what the model answer gives for the same inputs."""
-    if differences := reply.differences():
-        raise Wrong(differences[0])
-
-
-@dataclass(frozen=True, eq=False)
-class Question:
-    """One question, worth one point.
-
-    Attributes:
-        step: of the assignment, from 1.
-        title: in the tables.
-        sentence: what the student is told.
-        ask: reads what the notebook has defined, `ask(names, **inputs)`, and returns numbers,
-            tensors, lists, or functions that give such, by name. The kernel gets its source.
-        draw: makes the inputs, arrays by name, from a generator of the submission's own.
-        judge: raises `Wrong`, or returns None or `Earned`.
-        helpers: functions and classes that `ask` uses.
-    """
-
-    step: int
-    title: str
-    sentence: str
-    ask: Callable[..., dict[str, Any]]
-    draw: Callable[[np.random.Generator], Arrays] = lambda random: {}
-    judge: Callable[[Reply, Judging], Earned | None] = same_as_model
-    helpers: tuple[Callable, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """The column of the tables: `2 Patches of every size`."""
-        return f"{self.step} {self.title}"
+def difference_between(given: np.ndarray, expected: np.ndarray, tolerance: float = 1e-4) -> str:
+    """In words, how two arrays differ by more than `tolerance` of the largest number expected."""
+    if given.shape != expected.shape:
+        return f"came back with shape {given.shape}, expected {expected.shape}"
+    scale = max(1.0, float(np.abs(expected).max(initial=0)))
+    wrong = ~(np.abs(given - expected) <= tolerance * scale)  # NaN is wrong, too
+    if not wrong.any():
+        return ""
+    place = tuple(int(index) for index in np.argwhere(wrong)[0])
+    where = f" at {list(place)}" if place else ""
+    return (
+        f"came back {given[place]:.6g}{where}, expected {expected[place]:.6g} "
+        f"({wrong.sum():,} of {wrong.size:,} numbers differ)"
+    )
 
 
 @dataclass
@@ -196,35 +200,6 @@ class Grade:
         self.reason = "; ".join(part for part in (self.reason, reason) if part)
 
 
-def judge(
-    name: str,
-    rubric: "Rubric",
-    replies: dict[Question, Reply],
-    none: str,
-    limit: Callable[[], AbstractContextManager] = nullcontext,
-) -> Grade:
-    """What every question earns; `none` says why, where there are no replies."""
-    grade, judging = Grade(name), Judging(replies)
-    for question in rubric.questions:
-        try:
-            if question not in replies:
-                raise Wrong(f"not asked: {none}")
-            with limit():
-                earned = question.judge(replies[question], judging) or Earned()
-            grade.points[question.name] = 1
-            grade.figures |= dict(earned.figures)
-            grade.look = one_line(earned.look) or grade.look
-        except Exception as error:  # a submission must not end the grading of its other answers
-            if not isinstance(error, Wrong):
-                error = Wrong(f"the answer could not be judged ({type(error).__name__}: {error})")
-                grade.look = one_line(error.found)
-            judging.wrong.add(question)
-            grade.points[question.name] = 0
-            problem = [one_line(error.found, 500), one_line(error.hint, 500), question.sentence]
-            grade.problems[question.name] = problem
-    return grade
-
-
 class Step(NamedTuple):
     """A step's terms, for the starter: its number, points, and what is looked at."""
 
@@ -235,11 +210,14 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Rubric:
-    """An assignment: its model answer, its questions, and what else decides about a grade."""
+    """An assignment: its model answer, its questions, what else decides about a grade, and what the
+    questions import in the kernel.
+    """
 
     notebook: Path
     questions: Sequence[Question]
     decisive: Callable[[], str] = str
+    imports: str = "import numpy as np"
 
     @property
     def names(self) -> list[str]:
@@ -261,38 +239,18 @@ def load_rubric(assignment: Path = ASSIGNMENT) -> Rubric:
     """
     if not assignment.is_file():
         raise ValueError(f"{assignment} is not a file: it should define NOTEBOOK and QUESTIONS.")
-    module = _load_module(assignment)
+    if assignment.resolve() == ASSIGNMENT:
+        module = importlib.import_module("tools.grading.questions")
+    else:
+        sys.path.append(str(assignment.resolve().parent))
+        module = importlib.import_module(assignment.stem)
+    names = {"decisive": "decisive", "imports": "IMPORTS"}
+    more = {name: getattr(module, n, None) for name, n in names.items()}
+    more = {name: value for name, value in more.items() if value}
     try:
-        notebook, questions = Path(module.NOTEBOOK), module.QUESTIONS
+        return Rubric(Path(module.NOTEBOOK), module.QUESTIONS, **more)
     except AttributeError as error:
         raise ValueError(f"{assignment} must define NOTEBOOK and QUESTIONS ({error}).") from None
-    return Rubric(notebook, questions, getattr(module, "decisive", str))
-
-
-def _load_module(assignment: Path) -> ModuleType:
-    """The module in a file, with its folder on `sys.path`, once a process."""
-    if assignment.resolve() == ASSIGNMENT:
-        return importlib.import_module("tools.grading.questions")
-    folder = str(assignment.resolve().parent)
-    if folder not in sys.path:
-        sys.path.append(folder)
-    return importlib.import_module(assignment.stem)
-
-
-def difference_between(given: np.ndarray, expected: np.ndarray, tolerance: float = 1e-4) -> str:
-    """In words, how two arrays differ by more than `tolerance` of the largest number expected."""
-    if given.shape != expected.shape:
-        return f"came back with shape {given.shape}, expected {expected.shape}"
-    scale = max(1.0, float(np.abs(expected).max(initial=0)))
-    wrong = ~(np.abs(given - expected) <= tolerance * scale)  # NaN is wrong, too
-    if not wrong.any():
-        return ""
-    place = tuple(int(index) for index in np.argwhere(wrong)[0])
-    where = f" at {list(place)}" if place else ""
-    return (
-        f"came back {given[place]:.6g}{where}, expected {expected[place]:.6g} "
-        f"({wrong.sum():,} of {wrong.size:,} numbers differ)"
-    )
 
 
 # Asking
@@ -305,42 +263,32 @@ def draw_all(questions: Sequence[Question], seed: int) -> list[Arrays]:
 
 
 def write_task(
-    folder: Path,
-    notebook: NotebookNode,
-    questions: Sequence[Question],
-    inputs: list[Arrays],
-    **how: object,
+    folder: Path, notebook: NotebookNode, rubric: Rubric, inputs: list[Arrays], **how: object
 ) -> None:
-    """Write what `tools/grading/inside.py` is to do into an empty folder.
+    """Write what `tools/grading/inside.py` is to do into an empty folder; make one for its results.
 
     That is the notebook, whose outputs go, the questions as text, and how: its limits, its sockets.
     """
     file = folder / "work" / "submission.ipynb"
-    file.parent.mkdir()
+    for made in (file.parent, folder / inside.RESULT):
+        made.mkdir()
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
             tags = cell.metadata.get("tags", [])
             cell.metadata = NotebookNode(tags=[tag for tag in tags if tag == "facts"])
     nbformat.write(notebook, file)
-    asked = [
-        {"program": _program(question), "inputs": _packed(given)}
-        for question, given in zip(questions, inputs, strict=True)
-    ]
+    asked = []
+    for question, given in zip(rubric.questions, inputs, strict=True):
+        parts = [inspect.getsource(part) for part in (*question.helpers, question.ask)]
+        head = f"from typing import Any\n{rubric.imports}"
+        program = "\n\n".join([head, *parts, f"ask = {question.ask.__name__}\n"])
+        packed = io.BytesIO()
+        np.savez(packed, **given)
+        inputs_text = base64.b64encode(packed.getvalue()).decode()
+        asked.append({"program": program, "inputs": inputs_text})
     how |= {"notebook": str(file), "cwd": str(file.parent), "questions": asked}
     (folder / inside.TASK).write_text(json.dumps(how), encoding="utf-8")
-
-
-def _program(question: Question) -> str:
-    parts = [inspect.getsource(part) for part in (*question.helpers, question.ask)]
-    head = "from typing import Any\nimport numpy as np"
-    return "\n\n".join([head, *parts, f"ask = {question.ask.__name__}\n"])
-
-
-def _packed(inputs: Arrays) -> str:
-    file = io.BytesIO()
-    np.savez(file, **inputs)
-    return base64.b64encode(file.getvalue()).decode()
 
 
 def expected_answer(question: Question, names: dict[str, Any], inputs: Arrays) -> Arrays:
@@ -351,7 +299,7 @@ def expected_answer(question: Question, names: dict[str, Any], inputs: Arrays) -
     return {name: np.asarray(array, float) for name, array in answer.items()}
 
 
-# Reading answers: nothing in the file is believed
+# Judging: nothing in the file with the answers is believed
 
 
 def read_answers(content: bytes) -> tuple[dict[int, Arrays], dict[int, dict[str, str]]]:
@@ -366,17 +314,16 @@ def read_answers(content: bytes) -> tuple[dict[int, Arrays], dict[int, dict[str,
     answers: dict[int, Arrays] = {}
     errors: dict[int, dict[str, str]] = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            members = archive.infolist()
-            if len(members) > MAX_ARRAYS or sum(m.file_size for m in members) > MAX_BYTES:
-                raise AnswerError("more answers than there are questions for")
-            for member in members:
-                number, kind, name = member.filename.removesuffix(".npy").split("/", maxsplit=2)
-                array = _read_array(archive.read(member))
+        members = zipfile.ZipFile(io.BytesIO(content)).infolist()
+        if len(members) > MAX_ARRAYS or sum(m.file_size for m in members) > MAX_BYTES:
+            raise AnswerError("more answers than there are questions for")
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            for member in arrays:
+                number, kind, name = member.split("/", maxsplit=2)
                 if kind == "answer":
-                    answers.setdefault(int(number), {})[name] = array.astype(float)
+                    answers.setdefault(int(number), {})[name] = _numbers(arrays[member])
                 else:
-                    errors.setdefault(int(number), {})[name] = one_line(str(array))
+                    errors.setdefault(int(number), {})[name] = one_line(str(arrays[member]))
     except AnswerError:
         raise
     except Exception as error:  # zipfile and numpy raise many kinds for the many ways to be none
@@ -384,19 +331,10 @@ def read_answers(content: bytes) -> tuple[dict[int, Arrays], dict[int, dict[str,
     return answers, errors
 
 
-def _read_array(content: bytes) -> np.ndarray:
-    """An array in numpy's format: numbers, or one text."""
-    file = io.BytesIO(content)
-    version = np.lib.format.read_magic(file)
-    read_header = getattr(np.lib.format, f"read_array_header_{version[0]}_0")
-    shape, is_fortran, dtype = read_header(file)
-    data = content[file.tell() :]
-    if dtype.kind not in "biufU" or (dtype.kind == "U" and shape):
+def _numbers(array: np.ndarray) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
         raise AnswerError("an answer that is no numbers")
-    if min(shape, default=0) < 0 or prod(shape) * dtype.itemsize != len(data):
-        raise AnswerError("an answer of another size than it says")
-    array = np.frombuffer(data, dtype=dtype, count=prod(shape))
-    return array.reshape(shape, order="F" if is_fortran else "C")
+    return array.astype(float)
 
 
 def replies_of(
@@ -408,11 +346,42 @@ def replies_of(
 ) -> dict[Question, Reply]:
     """The reply to every question, to be compared with the model answer or with kept answers."""
     arrays, errors = read_answers(answers)
-    replies = {}
+    replies: dict[Question, Reply] = {}
+    wrong: set[Question] = set()
     for n, (question, given) in enumerate(zip(rubric.questions, inputs, strict=True)):
         if kept is None:
             expected = partial(expected_answer, question, model, given)
         else:
             expected = partial(kept.__getitem__, n)
-        replies[question] = Reply(given, arrays.get(n, {}), errors.get(n, {}), expected, model)
+        answer = arrays.get(n, {}), errors.get(n, {})
+        replies[question] = Reply(given, *answer, expected, model, replies, wrong)
     return replies
+
+
+def judge(
+    name: str,
+    rubric: Rubric,
+    replies: dict[Question, Reply],
+    none: str,
+    limit: Callable[[], AbstractContextManager] = nullcontext,
+) -> Grade:
+    """What every question earns; `none` says why, where there are no replies."""
+    grade = Grade(name)
+    for question in rubric.questions:
+        try:
+            if question not in replies:
+                raise Wrong(f"not asked: {none}")
+            with limit():
+                grade.figures |= question.judge(replies[question]) or {}
+            grade.points[question.name] = 1
+            grade.look = one_line(replies[question].look) or grade.look
+        except Exception as error:  # a submission must not end the grading of its other answers
+            if not isinstance(error, Wrong):
+                error = Wrong(f"the answer could not be judged ({type(error).__name__}: {error})")
+                grade.look = one_line(error.found)
+            if question in replies:
+                replies[question].wrong.add(question)
+            grade.points[question.name] = 0
+            problem = [one_line(error.found, 500), one_line(error.hint, 500), question.sentence]
+            grade.problems[question.name] = problem
+    return grade
