@@ -1,0 +1,203 @@
+"""Every network that is measured, made of the notebooks' own definitions.
+
+The second notebook's mixer without one of its ingredients is its code with a few words changed:
+`INGREDIENTS` says which. So no second copy of a network can fall behind, and what is measured is
+what the notebook shows. Words that the notebook no longer contains are an error.
+"""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+from utils.definitions import load_definitions, tagged_cells
+
+from torch import Tensor, nn
+
+# Files may be edited while a long command runs: all are read when it begins.
+NOTEBOOKS = ("fashion_mnist.ipynb", "further.ipynb")
+TEXTS = {
+    name: "\n\n".join(cell.source for cell in tagged_cells("definition", name))
+    for name in NOTEBOOKS
+}
+ASSIGNMENT, FURTHER = map(load_definitions, NOTEBOOKS)
+NUM_CLASSES = ASSIGNMENT.num_classes
+SIZES = {
+    name: getattr(ASSIGNMENT, name)
+    for name in ("patch_size", "dim", "token_hidden", "channel_hidden", "depth")
+}
+
+# What takes each ingredient away, in the order in which the ladder adds them.
+INGREDIENTS = {
+    "schedule": {
+        "return min((step + 1) / rise, (num_steps - step) / (num_steps - rise))": "return 1"
+    },
+    "muon": {"[Muon(matrices, muon_learning_rate),": "[torch.optim.Adam(matrices, learning_rate),"},
+    "mirror": {
+        "super().forward(random_flip(images))": "super().forward(images)",
+        "return (super().forward(images) + super().forward(images.flip(2))) / 2": (
+            "return super().forward(images)"
+        ),
+    },
+    "stages": {"class Mixer(StagedMLP)": "class Mixer(assignment.PatchMLP)"},
+    "residuals": {"W + self.mlp1": "self.mlp1", "inner + self.mlp2": "self.mlp2"},
+    "layer-norm": {"nn.LayerNorm(": "nn.Identity("},
+    "shift": {"X[:, 1:-1, 1:-1]": "X[:]"},
+}
+WORDS = {
+    "assignment": "the assignment, averaged weights",
+    "schedule": "a learning rate that rises and falls, in place of the average",
+    "muon": "Muon for the matrices of stem and blocks",
+    "mirror": "half of the images mirrored, answers averaged",
+    "stages": "three stages of small patches, MLPs on windows of 2 x 2",
+    "residuals": "residuals around each MLP",
+    "layer-norm": "LayerNorm before each MLP and the mean",
+    "shift": "every second MLP on shifted windows: the mixer",
+    "largest": "wider, two blocks a stage, batches of 128, ten views",
+}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A network and how it is trained: `make` is given the definitions of the second notebook,
+    without some of its ingredients, the number of training steps, and the settings.
+    """
+
+    make: Callable[..., tuple[nn.Module, object]]
+    settings: dict[str, object]
+    without: tuple[str, ...] = ()
+    averaged: bool = False  # judged by the average of its weights (EMA), not by the last ones
+    batch_size: int = ASSIGNMENT.batch_size
+    num_epochs: int = ASSIGNMENT.num_epochs
+
+    def changed(self, settings: dict[str, object]) -> "Variant":
+        """This variant with other settings; `ValueError` for one that it does not have."""
+        for name in settings.keys() - self.settings:
+            raise ValueError(f"{name!r} is not a setting; there are {', '.join(self.settings)}.")
+        return replace(self, settings=self.settings | settings)
+
+    def build(self, num_steps: int) -> tuple[nn.Module, object]:
+        """The untrained network, drawn from torch's global generator, and its optimiser."""
+        names = {"__name__": "further"}
+        exec(compile(further_without(self.without), "further.ipynb", "exec"), names)
+        return self.make(SimpleNamespace(**names), num_steps, **self.settings)
+
+    def sources(self) -> list[str]:
+        """The code that defines it."""
+        own = [TEXTS["fashion_mnist.ipynb"], SOURCES[self.make]]
+        if self.make is make_assignment:
+            return own
+        own += [SOURCES[Largest]] if self.make is make_largest else []
+        return [*own, SOURCES[make_optimizer], further_without(self.without)]
+
+
+def further_without(ingredients: tuple[str, ...]) -> str:
+    """The second notebook's definitions without some ingredients.
+
+    `ValueError` if it does not contain the words that have to change.
+    """
+    text = TEXTS["further.ipynb"]
+    for name in ingredients:
+        for old, new in INGREDIENTS[name].items():
+            if old not in text:
+                raise ValueError(
+                    f"further.ipynb has no {old!r}: change INGREDIENTS[{name!r}], too."
+                )
+            text = text.replace(old, new)
+    return text
+
+
+def make_assignment(
+    notebook: SimpleNamespace, num_steps: int, first_weights: str, **sizes: int
+) -> tuple[nn.Module, object]:
+    """The assignment's network and optimiser; `first_weights` are orthogonal, or PyTorch's own."""
+    model = notebook.assignment.PatchMLP(**sizes, num_classes=NUM_CLASSES)
+    if first_weights == "orthogonal":
+        model.apply(notebook.assignment.init_weights)
+    return model, notebook.assignment.make_optimizer(model)
+
+
+def make_optimizer(
+    notebook: SimpleNamespace, model: nn.Module, num_steps: int, *rates: float
+) -> object:
+    """The optimisers of the second notebook with their schedules, for any network."""
+    optimizers = notebook.make_mixer_optimizers(model, *rates)
+    schedules = [notebook.warm_up_and_decay(each, num_steps) for each in optimizers]
+    return notebook.Together(*optimizers, *schedules)
+
+
+def make_mixer(
+    notebook: SimpleNamespace,
+    num_steps: int,
+    learning_rate: float,
+    muon_learning_rate: float,
+    **sizes: object,
+) -> tuple[nn.Module, object]:
+    """The mixer, or what is left of it."""
+    model = notebook.Mixer(**sizes, num_classes=NUM_CLASSES).apply(ASSIGNMENT.init_weights)
+    return model, make_optimizer(notebook, model, num_steps, learning_rate, muon_learning_rate)
+
+
+class Largest(FURTHER.Mixer):
+    """The mixer, wider and with two blocks a stage, judged by ten views of an image."""
+
+    def __init__(self) -> None:
+        nn.Module.__init__(self)  # the notebook's own makes these layers in a loop over sizes
+        block, to_windows = FURTHER.MixerBlock, FURTHER.to_windows
+        self.layers = nn.Sequential(
+            to_windows,  # padded images (b, 32, 32, 1) to (b, 16, 16, 4)
+            nn.Linear(4, 48),  # patches of 2 x 2 pixels: (b, 16, 16, 48)
+            to_windows,  # (b, 8, 8, 192)
+            *(block(192, 128), block(192, 128), nn.LayerNorm(192)),
+            nn.Linear(192, 96),  # patches of 4 x 4 pixels: (b, 8, 8, 96)
+            to_windows,  # (b, 4, 4, 384)
+            *(block(384, 192), block(384, 192), nn.LayerNorm(384)),
+            nn.Linear(384, 192),  # patches of 8 x 8 pixels: (b, 4, 4, 192)
+            to_windows,  # (b, 2, 2, 768)
+            *(block(768, 256), block(768, 256), nn.LayerNorm(768)),
+        )
+        self.classifier = nn.Linear(768, NUM_CLASSES)  # of the mean over the windows
+        self.apply(ASSIGNMENT.init_weights)
+        for layer in self.layers:
+            if isinstance(layer, FURTHER.MixerBlock):  # each starts by passing on its input
+                nn.init.zeros_(layer.mlp1[2].weight)
+                nn.init.zeros_(layer.mlp2[2].weight)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images (b, 28, 28) to logits (b, num_classes)."""
+        answer = super().forward(images)  # of one view in training, else the mean of two
+        if self.training:
+            return answer
+        moved = [images.roll(shift, (1, 2)) for shift in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+        return (answer + sum(map(super().forward, moved)) / 4) / 2
+
+
+def make_largest(
+    notebook: SimpleNamespace, num_steps: int, learning_rate: float, muon_learning_rate: float
+) -> tuple[nn.Module, object]:
+    """The largest network."""
+    model = Largest()
+    return model, make_optimizer(notebook, model, num_steps, learning_rate, muon_learning_rate)
+
+
+def mixer_without(*names: str) -> Variant:
+    """The mixer without some of its ingredients; without stages it has the assignment's sizes."""
+    sizes = SIZES if "stages" in names else FURTHER.mixer_sizes
+    return Variant(make_mixer, sizes | FURTHER.mixer_rates, names)
+
+
+CODE = make_assignment, make_optimizer, make_mixer, make_largest, Largest
+SOURCES = {part: inspect.getsource(part) for part in CODE}
+NAMES = [*INGREDIENTS]
+LADDER = {
+    "assignment": Variant(make_assignment, SIZES | {"first_weights": "orthogonal"}, averaged=True),
+    **{name: mixer_without(*NAMES[count:]) for count, name in enumerate(NAMES, start=1)},
+    # Four times as many steps, Muon's half as long.
+    "largest": Variant(
+        make_largest, {"learning_rate": 0.015, "muon_learning_rate": 0.02}, batch_size=128
+    ),
+}
+# The mixer without one of its ingredients; without stages, nothing is left of their blocks.
+ABLATION = {name: mixer_without(name) for name in NAMES} | {"stages": LADDER["mirror"]}
+# Soon at the write-up's accuracy, as held-out images say.
+FAST = replace(LADDER["muon"], batch_size=256, num_epochs=1)
