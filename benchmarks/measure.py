@@ -26,8 +26,9 @@ CODE = (".", ":(exclude)*.md", ":(exclude)*.png", ":(exclude)*.jsonl")
 
 def make_parser(text: str | None) -> argparse.ArgumentParser:
     """A parser whose help is a script's docstring."""
-    shape = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(description=text, formatter_class=shape)
+    name, shape = Path(sys.argv[0]).stem, argparse.RawDescriptionHelpFormatter
+    program = f"python -m benchmarks.{name}"
+    return argparse.ArgumentParser(program, description=text, formatter_class=shape)
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:

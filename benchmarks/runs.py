@@ -82,7 +82,6 @@ def key_of(variant: Variant, given: dict[str, Any]) -> str:
     """A digest of all that decides a run: what is `given`, the code, torch, and the machine."""
     made = facts(given["device"])
     given = given | {name: made[name] for name in ("processor", "threads")}
-    given |= {"batch_size": variant.batch_size, "num_epochs": variant.num_epochs}
     code = [normalised(source) for source in [*variant.sources(), *SOURCES]]
     deciding = json.dumps([given, torch.__version__, code])
     return hashlib.sha256(deciding.encode()).hexdigest()
@@ -93,7 +92,8 @@ def kept_run(
 ) -> dict[str, Any]:
     """The run that the file `results` keeps under the same key, or else a new one."""
     train_data, other_data = loaders
-    given = {"settings": variant.settings, "seed": seed, "source": train_data.source}
+    given = {"settings": variant.settings, "batch_size": variant.batch_size}
+    given |= {"num_epochs": variant.num_epochs, "seed": seed, "source": train_data.source}
     given |= {"trained_on": train_data.num_images, "measured_on": other_data.num_images}
     device = train_data.images.device
     key = key_of(variant, given | {"device": str(device)})

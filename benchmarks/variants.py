@@ -71,9 +71,15 @@ class Variant:
     num_epochs: int = ASSIGNMENT.num_epochs
 
     def changed(self, settings: dict[str, object]) -> "Variant":
-        """This variant with other settings; `ValueError` for one that it does not have."""
-        for name in settings.keys() - self.settings:
-            raise ValueError(f"{name!r} is not a setting; there are {', '.join(self.settings)}.")
+        """This variant with other settings; `ValueError` for one that it cannot have."""
+        for name, value in settings.items():
+            if name not in self.settings:
+                there_are = ", ".join(self.settings)
+                raise ValueError(f"{name!r} is not a setting; there are {there_are}.")
+            like = self.settings[name]
+            kinds = {tuple: list, float: (int, float)}.get(type(like), type(like))
+            if not isinstance(value, kinds):
+                raise ValueError(f"{name}={value!r} should be like {like!r}.")
         return replace(self, settings=self.settings | settings)
 
     def build(self, num_steps: int) -> tuple[nn.Module, object]:
