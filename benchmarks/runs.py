@@ -8,23 +8,37 @@ import statistics
 import time
 from copy import deepcopy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from benchmarks.measure import facts
-from benchmarks.variants import ASSIGNMENT, Variant
+from benchmarks.variants import ASSIGNMENT, Variant, further_without
 from utils import data, training
 from utils.data import BatchLoader
 from utils.training import History, evaluate
 
 import torch
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
-def average_of(model: torch.nn.Module) -> AveragedModel:
-    """The moving average (EMA) of a model's weights, as the assignment's notebook makes it."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ASSIGNMENT.ema_decay))
+def begin(
+    variant: Variant, seed: int, train_data: BatchLoader
+) -> tuple[nn.Module, AveragedModel, object]:
+    """What a training begins with: a network, the average (EMA) of its weights, the optimiser.
+
+    The loader then serves batches of the variant's size.
+    """
+    torch.manual_seed(seed)
+    train_data.batch_size = variant.batch_size
+    names, num_steps = {"__name__": "further"}, variant.num_epochs * len(train_data)
+    exec(compile(further_without(variant.without), "further.ipynb", "exec"), names)
+    model, optimizer = variant.make(SimpleNamespace(**names), num_steps, **variant.settings)
+    model.to(train_data.images.device)
+    follow = get_ema_multi_avg_fn(ASSIGNMENT.ema_decay)
+    return model, AveragedModel(model, multi_avg_fn=follow), optimizer
 
 
 class Epochs(History):
@@ -48,10 +62,7 @@ def train(
     `accuracy` is the figure of the variant, `last` that of the last weights, `epochs` are those of
     the averaged weights after each epoch, and `losses` the epochs' training losses.
     """
-    torch.manual_seed(seed)
-    train_data.batch_size = variant.batch_size
-    model, optimizer = variant.build(variant.num_epochs * len(train_data))
-    average, start = average_of(model.to(train_data.images.device)), time.perf_counter()
+    (model, average, optimizer), start = begin(variant, seed, train_data), time.perf_counter()
     history = Epochs(variant.num_epochs, train_data, average)
     loss_function = ASSIGNMENT.loss_function
     ASSIGNMENT.train(model, average, train_data, None, loss_function, optimizer, history)
@@ -66,7 +77,7 @@ def train(
     return result | {"losses": history.train_loss, "seconds": seconds}
 
 
-SOURCES = [*map(inspect.getsource, (average_of, Epochs, train, data, training))]
+SOURCES = [*map(inspect.getsource, (begin, Epochs, train, data, training))]
 
 
 def normalised(source: str) -> str:

@@ -82,12 +82,6 @@ class Variant:
                 raise ValueError(f"{name}={value!r} should be like {like!r}.")
         return replace(self, settings=self.settings | settings)
 
-    def build(self, num_steps: int) -> tuple[nn.Module, object]:
-        """The untrained network, drawn from torch's global generator, and its optimiser."""
-        names = {"__name__": "further"}
-        exec(compile(further_without(self.without), "further.ipynb", "exec"), names)
-        return self.make(SimpleNamespace(**names), num_steps, **self.settings)
-
     def sources(self) -> list[str]:
         """The code that defines it."""
         own = [TEXTS["fashion_mnist.ipynb"], SOURCES[self.make]]
