@@ -1,7 +1,7 @@
 """The book's way: Fashion-MNIST and training as *Dive into Deep Learning* does them, with `d2l`.
 
-The peer that the other benchmarks measure against. `d2l` insists on files in `../data`, so the
-images that a benchmark uses are written there, in a temporary folder, whatever their number.
+The peer that others are measured against. `d2l` insists on files in `../data`, so the images that a
+benchmark uses are written there, in a temporary folder, whatever their number.
 """
 
 import os
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import SimpleNamespace
 
+from benchmarks.variants import ASSIGNMENT
 from utils.data import BatchLoader
 
 import torch
@@ -68,26 +68,18 @@ class BookNet(nn.Module):
         return self.model((images.squeeze(1) - self.mean) / self.std)
 
 
-def train_book(
-    assignment: SimpleNamespace,
-    data: BatchLoader,
-    iterators: tuple[DataLoader, DataLoader],
-    seed: int,
-    num_epochs: int,
+def train_by_the_book(
+    data: BatchLoader, iterators: tuple[DataLoader, DataLoader], seed: int
 ) -> Iterator[float]:
-    """Build the notebook's network, and train it as the returned test accuracies are asked for.
+    """Train the assignment's network, an epoch for every test accuracy that is asked for.
 
     The loop is that of `d2l.train_ch3` without its animation, which fails on current IPython and
     would only cost time.
     """
     torch.manual_seed(seed)
-    net = BookNet(assignment.make_model(), data).to(assignment.device)
-    optimizer, loss_function = assignment.make_optimizer(net), assignment.loss_function
+    net = BookNet(ASSIGNMENT.make_model(), data).to(data.images.device)
+    optimizer, loss_function = ASSIGNMENT.make_optimizer(net), ASSIGNMENT.loss_function
     train_iter, test_iter = iterators
-
-    def epochs() -> Iterator[float]:
-        for _ in range(num_epochs):
-            d2l.train_epoch_ch3(net, train_iter, loss_function, optimizer)
-            yield d2l.evaluate_accuracy(net, test_iter)
-
-    return epochs()
+    while True:
+        d2l.train_epoch_ch3(net, train_iter, loss_function, optimizer)
+        yield d2l.evaluate_accuracy(net, test_iter)

@@ -9,23 +9,21 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
+from typing import Any
 
 from utils.definitions import load_definitions, tagged_cells
 
 from torch import Tensor, nn
 
 # Files may be edited while a long command runs: all are read when it begins.
-NOTEBOOKS = ("fashion_mnist.ipynb", "further.ipynb")
 TEXTS = {
-    name: "\n\n".join(cell.source for cell in tagged_cells("definition", name))
-    for name in NOTEBOOKS
+    name: "\n\n".join(cell.source for cell in tagged_cells("definition", f"{name}.ipynb"))
+    for name in ("fashion_mnist", "further")
 }
-ASSIGNMENT, FURTHER = map(load_definitions, NOTEBOOKS)
-NUM_CLASSES = ASSIGNMENT.num_classes
-SIZES = {
-    name: getattr(ASSIGNMENT, name)
-    for name in ("patch_size", "dim", "token_hidden", "channel_hidden", "depth")
-}
+ASSIGNMENT, FURTHER = load_definitions("fashion_mnist.ipynb"), load_definitions("further.ipynb")
+NAMES = ("patch_size", "dim", "token_hidden", "channel_hidden", "depth")
+SIZES = {name: getattr(ASSIGNMENT, name) for name in NAMES}
+Training = tuple[nn.Module, Any]  # an untrained network and its optimiser
 
 # What takes each ingredient away, in the order in which the ladder adds them.
 INGREDIENTS = {
@@ -35,9 +33,7 @@ INGREDIENTS = {
     "muon": {"[Muon(matrices, muon_learning_rate),": "[torch.optim.Adam(matrices, learning_rate),"},
     "mirror": {
         "super().forward(random_flip(images))": "super().forward(images)",
-        "return (super().forward(images) + super().forward(images.flip(2))) / 2": (
-            "return super().forward(images)"
-        ),
+        " + super().forward(images.flip(2))) / 2": ")",
     },
     "stages": {"class Mixer(StagedMLP)": "class Mixer(assignment.PatchMLP)"},
     "residuals": {"W + self.mlp1": "self.mlp1", "inner + self.mlp2": "self.mlp2"},
@@ -59,44 +55,42 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Variant:
-    """A network and how it is trained: `make` is given the definitions of the second notebook,
-    without some of its ingredients, the number of training steps, and the settings.
+    """A network and how it is trained.
+
+    `make` is given the second notebook's definitions without some ingredients, the number of steps,
+    and the settings. `averaged`: judged by the average of its weights (EMA), not by the last ones.
     """
 
-    make: Callable[..., tuple[nn.Module, object]]
-    settings: dict[str, object]
+    make: Callable[..., Training]
+    settings: dict[str, Any]
     without: tuple[str, ...] = ()
-    averaged: bool = False  # judged by the average of its weights (EMA), not by the last ones
+    averaged: bool = False
     batch_size: int = ASSIGNMENT.batch_size
     num_epochs: int = ASSIGNMENT.num_epochs
 
-    def changed(self, settings: dict[str, object]) -> "Variant":
+    def changed(self, settings: dict[str, Any]) -> "Variant":
         """This variant with other settings; `ValueError` for one that it cannot have."""
         for name, value in settings.items():
             if name not in self.settings:
-                there_are = ", ".join(self.settings)
-                raise ValueError(f"{name!r} is not a setting; there are {there_are}.")
-            like = self.settings[name]
-            kinds = {tuple: list, float: (int, float)}.get(type(like), type(like))
-            if not isinstance(value, kinds):
-                raise ValueError(f"{name}={value!r} should be like {like!r}.")
+                raise ValueError(
+                    f"{name!r} is not a setting; there are {', '.join(self.settings)}."
+                )
+            if type(value) is not type(self.settings[name]):
+                raise ValueError(f"{name}={value!r} should be like {self.settings[name]!r}.")
         return replace(self, settings=self.settings | settings)
 
     def sources(self) -> list[str]:
-        """The code that defines it."""
-        own = [TEXTS["fashion_mnist.ipynb"], SOURCES[self.make]]
+        """The code that decides what it is."""
+        own = [TEXTS["fashion_mnist"], SOURCES[self.make]]
         if self.make is make_assignment:
             return own
         own += [SOURCES[Largest]] if self.make is make_largest else []
-        return [*own, SOURCES[make_optimizer], further_without(self.without)]
+        return [*own, SOURCES[with_muon], further_without(self.without)]
 
 
 def further_without(ingredients: tuple[str, ...]) -> str:
-    """The second notebook's definitions without some ingredients.
-
-    `ValueError` if it does not contain the words that have to change.
-    """
-    text = TEXTS["further.ipynb"]
+    """The second notebook's definitions without some; `ValueError` if they are not found there."""
+    text = TEXTS["further"]
     for name in ingredients:
         for old, new in INGREDIENTS[name].items():
             if old not in text:
@@ -108,34 +102,34 @@ def further_without(ingredients: tuple[str, ...]) -> str:
 
 
 def make_assignment(
-    notebook: SimpleNamespace, num_steps: int, first_weights: str, **sizes: int
-) -> tuple[nn.Module, object]:
-    """The assignment's network and optimiser; `first_weights` are orthogonal, or PyTorch's own."""
-    model = notebook.assignment.PatchMLP(**sizes, num_classes=NUM_CLASSES)
+    notebook: SimpleNamespace, _: int, first_weights: str, **sizes: int
+) -> Training:
+    """The assignment; its first weights are "orthogonal", or else PyTorch's own."""
+    model = notebook.assignment.PatchMLP(**sizes, num_classes=ASSIGNMENT.num_classes)
     if first_weights == "orthogonal":
         model.apply(notebook.assignment.init_weights)
     return model, notebook.assignment.make_optimizer(model)
 
 
-def make_optimizer(
-    notebook: SimpleNamespace, model: nn.Module, num_steps: int, *rates: float
-) -> object:
-    """The optimisers of the second notebook with their schedules, for any network."""
-    optimizers = notebook.make_mixer_optimizers(model, *rates)
-    schedules = [notebook.warm_up_and_decay(each, num_steps) for each in optimizers]
-    return notebook.Together(*optimizers, *schedules)
-
-
-def make_mixer(
-    notebook: SimpleNamespace,
-    num_steps: int,
-    learning_rate: float,
-    muon_learning_rate: float,
-    **sizes: object,
-) -> tuple[nn.Module, object]:
+def make_mixer(notebook: SimpleNamespace, num_steps: int, **settings: Any) -> Training:  # noqa: ANN401
     """The mixer, or what is left of it."""
-    model = notebook.Mixer(**sizes, num_classes=NUM_CLASSES).apply(ASSIGNMENT.init_weights)
-    return model, make_optimizer(notebook, model, num_steps, learning_rate, muon_learning_rate)
+    rates = {name: settings.pop(name) for name in FURTHER.mixer_rates}
+    model = notebook.Mixer(**settings, num_classes=ASSIGNMENT.num_classes)
+    return with_muon(notebook, model.apply(ASSIGNMENT.init_weights), num_steps, **rates)
+
+
+def make_largest(notebook: SimpleNamespace, num_steps: int, **rates: float) -> Training:
+    """The largest network, with the mixer's optimisers."""
+    return with_muon(notebook, Largest(), num_steps, **rates)
+
+
+def with_muon(
+    notebook: SimpleNamespace, model: nn.Module, num_steps: int, **rates: float
+) -> Training:
+    """A network with the mixer's optimisers and their schedules."""
+    optimizers = notebook.make_mixer_optimizers(model, **rates)
+    schedules = [notebook.warm_up_and_decay(each, num_steps) for each in optimizers]
+    return model, notebook.Together(*optimizers, *schedules)
 
 
 class Largest(FURTHER.Mixer):
@@ -156,28 +150,20 @@ class Largest(FURTHER.Mixer):
             to_windows,  # (b, 2, 2, 768)
             *(block(768, 256), block(768, 256), nn.LayerNorm(768)),
         )
-        self.classifier = nn.Linear(768, NUM_CLASSES)  # of the mean over the windows
+        self.classifier = nn.Linear(768, 10)  # of the mean over the windows
         self.apply(ASSIGNMENT.init_weights)
         for layer in self.layers:
-            if isinstance(layer, FURTHER.MixerBlock):  # each starts by passing on its input
+            if isinstance(layer, FURTHER.MixerBlock):  # starts by passing on its input
                 nn.init.zeros_(layer.mlp1[2].weight)
                 nn.init.zeros_(layer.mlp2[2].weight)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Map images (b, 28, 28) to logits (b, num_classes)."""
+        """Map images (b, 28, 28) to logits (b, 10)."""
         answer = super().forward(images)  # of one view in training, else the mean of two
         if self.training:
             return answer
         moved = [images.roll(shift, (1, 2)) for shift in ((1, 0), (-1, 0), (0, 1), (0, -1))]
         return (answer + sum(map(super().forward, moved)) / 4) / 2
-
-
-def make_largest(
-    notebook: SimpleNamespace, num_steps: int, learning_rate: float, muon_learning_rate: float
-) -> tuple[nn.Module, object]:
-    """The largest network."""
-    model = Largest()
-    return model, make_optimizer(notebook, model, num_steps, learning_rate, muon_learning_rate)
 
 
 def mixer_without(*names: str) -> Variant:
@@ -186,18 +172,18 @@ def mixer_without(*names: str) -> Variant:
     return Variant(make_mixer, sizes | FURTHER.mixer_rates, names)
 
 
-CODE = make_assignment, make_optimizer, make_mixer, make_largest, Largest
+CODE = make_assignment, make_mixer, make_largest, with_muon, Largest
 SOURCES = {part: inspect.getsource(part) for part in CODE}
-NAMES = [*INGREDIENTS]
+ORDER = [*INGREDIENTS]
 LADDER = {
     "assignment": Variant(make_assignment, SIZES | {"first_weights": "orthogonal"}, averaged=True),
-    **{name: mixer_without(*NAMES[count:]) for count, name in enumerate(NAMES, start=1)},
+    **{name: mixer_without(*ORDER[count:]) for count, name in enumerate(ORDER, start=1)},
     # Four times as many steps, Muon's half as long.
     "largest": Variant(
         make_largest, {"learning_rate": 0.015, "muon_learning_rate": 0.02}, batch_size=128
     ),
 }
 # The mixer without one of its ingredients; without stages, nothing is left of their blocks.
-ABLATION = {name: mixer_without(name) for name in NAMES} | {"stages": LADDER["mirror"]}
+ABLATION = {name: mixer_without(name) for name in ORDER} | {"stages": LADDER["mirror"]}
 # Soon at the write-up's accuracy, as held-out images say.
 FAST = replace(LADDER["muon"], batch_size=256, num_epochs=1)
