@@ -24,11 +24,15 @@ README = Path(__file__).with_name("README.md")
 CODE = (".", ":(exclude)*.md", ":(exclude)*.png", ":(exclude)*.jsonl")
 
 
-def make_parser(text: str | None) -> argparse.ArgumentParser:
-    """A parser whose help is a script's docstring."""
-    name, shape = Path(sys.argv[0]).stem, argparse.RawDescriptionHelpFormatter
-    program = f"python -m benchmarks.{name}"
-    return argparse.ArgumentParser(program, description=text, formatter_class=shape)
+def make_parser(text: str | None, rounds: int = 0) -> argparse.ArgumentParser:
+    """A parser whose help is a script's docstring; for timings in several rounds, with options."""
+    program = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(program, description=text, formatter_class=shape)
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, metavar="N")
+        parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
+    return parser
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -122,20 +126,19 @@ def timed(action: Callable[[], object], device: str | torch.device = "cpu") -> f
 
 
 def take_turns(
-    actions: dict[str, Callable[[int], Any]], rounds: int, warm_up: bool = True
+    actions: dict[str, Callable[[int], Any]], rounds: int, first: int = 0
 ) -> dict[str, list[Any]]:
-    """Run all actions in turn, `rounds` times, and return what each of them returned.
+    """Run all actions in turn, and return what each of them returned, round by round.
 
     A slow minute of the machine then hits all of them alike. Each is given the number of the
-    round; that of round 0, a warm-up, is not kept.
+    round; round 0 is a warm-up and not kept.
     """
     results: dict[str, list[Any]] = {name: [] for name in actions}
-    for number in range(0 if warm_up else 1, rounds + 1):
+    for number in range(first, rounds + 1):
         for name, action in actions.items():
             print(f"  round {number} of {rounds}: {name}", flush=True)
             result = action(number)
-            if number:
-                results[name].append(result)
+            results[name] += [result] if number else []
     return results
 
 

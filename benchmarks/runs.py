@@ -7,19 +7,22 @@ import json
 import statistics
 import time
 from copy import deepcopy
+from itertools import product
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import utils
 from benchmarks.measure import facts
 from benchmarks.variants import ASSIGNMENT, Variant, further_without
-from utils import data, training
 from utils.data import BatchLoader
 from utils.training import History, evaluate
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+Loaders = tuple[BatchLoader, BatchLoader]
 
 
 def begin(variant: Variant, seed: int, data: BatchLoader) -> tuple[nn.Module, AveragedModel, Any]:
@@ -70,7 +73,7 @@ def train(variant: Variant, seed: int, data: BatchLoader, others: BatchLoader) -
 
 
 # Read when a command begins: it may run long, and files be edited meanwhile.
-SOURCES = [inspect.getsource(part) for part in (begin, Epochs, train, data, training)]
+SOURCES = [inspect.getsource(part) for part in (begin, Epochs, train, utils.data, utils.training)]
 
 
 def normalised(source: str) -> str:
@@ -84,7 +87,7 @@ def normalised(source: str) -> str:
 
 
 def kept_run(
-    name: str, variant: Variant, seed: int, loaders: tuple[BatchLoader, BatchLoader], kept: Path
+    name: str, variant: Variant, seed: int, loaders: Loaders, kept: Path
 ) -> dict[str, Any]:
     """The run that the file `kept` holds under the same key, or else a new one, then kept there.
 
@@ -109,6 +112,17 @@ def kept_run(
     with kept.open("a", encoding="utf-8") as file:
         file.write(json.dumps(run) + "\n")
     return run
+
+
+def measure_all(
+    candidates: dict[str, Variant], seeds: list[int], loaders: Loaders, kept: Path
+) -> dict[str, list[dict[str, Any]]]:
+    """The runs of every candidate; all of them take turns, seed by seed."""
+    runs: dict[str, list[dict[str, Any]]] = {name: [] for name in candidates}
+    for seed, (name, variant) in product(seeds, candidates.items()):
+        runs[name].append(kept_run(name, variant, seed, loaders, kept))
+        print(f"{name}, seed {seed}: {runs[name][-1]['accuracy']:.2%}", flush=True)
+    return runs
 
 
 def describe(accuracies: list[float]) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import ROOT, caption, make_parser, make_table, parse, write_table
-from benchmarks.runs import describe, kept_run
+from benchmarks.runs import describe, measure_all
 from benchmarks.variants import ASSIGNMENT, LADDER
 from utils.data import load_fashion_mnist
 
@@ -29,25 +29,23 @@ def main() -> None:
     parser.add_argument("--set", nargs="+", action="append", default=[], metavar="NAME=VALUE")
     parser.add_argument("--results", type=Path, help="where runs are kept")
     arguments = parse(parser)
-    base, candidates = LADDER[arguments.model], {"as it is": LADDER[arguments.model]}
+    base = LADDER[arguments.model]
+    candidates = {arguments.model: base}
     try:
         for words in arguments.set:
-            candidates[" ".join(words)] = base.changed(dict(map(setting, words)))
+            candidates[" ".join((arguments.model, *words))] = base.changed(
+                dict(map(setting, words))
+            )
     except ValueError as error:
         parser.error(str(error))
 
     data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device, VALIDATION)
-    results = arguments.results or (TRIED if arguments.write else ROOT / "build" / "tried.jsonl")
-    accuracies: dict[str, list[float]] = {name: [] for name in candidates}
-    for seed in arguments.seeds:
-        for name, variant in candidates.items():
-            run = kept_run(arguments.model, variant, seed, data, results)
-            accuracies[name].append(run["accuracy"])
-            print(f"{name}, seed {seed}: {run['accuracy']:.2%} held out", flush=True)
+    kept = arguments.results or (TRIED if arguments.write else ROOT / "build" / TRIED.name)
+    runs = measure_all(candidates, arguments.seeds, data, kept)
     if arguments.write:
-        lines = results.read_text(encoding="utf-8").splitlines()
+        lines = kept.read_text(encoding="utf-8").splitlines()
         write_table("tried", tried_table(list(map(json.loads, lines))))
-    print(json.dumps(accuracies))
+    print(json.dumps({name: [run["accuracy"] for run in each] for name, each in runs.items()}))
 
 
 def setting(text: str) -> tuple[str, Any]:
@@ -64,7 +62,7 @@ def setting(text: str) -> tuple[str, Any]:
 def tried_table(lines: list[dict[str, Any]]) -> str:
     """A line for every choice of the assignment's; lines without a commit are too old for it."""
     chosen = LADDER["assignment"].settings
-    runs = [line for line in lines if line["model"] == "assignment" and "commit" in line]
+    runs = [line for line in lines if line["model"].startswith("assignment") and "commit" in line]
     tried: dict[tuple[str, ...], dict[str, list[float]]] = {}
     for run in runs:
         changed = tuple(name for name, value in run["settings"].items() if value != chosen[name])
