@@ -11,11 +11,10 @@ each ingredient. The last line is one JSON object: the accuracies of every netwo
 
 import json
 import statistics
-from itertools import pairwise
-from pathlib import Path
+from itertools import chain, pairwise
 from typing import Any
 
-from benchmarks.measure import ROOT, caption, make_parser, make_table, parse, write_table
+from benchmarks.measure import ROOT, caption, make_parser, parse, write_table
 from benchmarks.runs import begin, describe, measure_all
 from benchmarks.variants import ABLATION, ASSIGNMENT, LADDER, WORDS
 from utils import plotting
@@ -34,27 +33,26 @@ def main() -> None:
     parser.add_argument("--model", choices=LADDER, default="assignment")
     parser.add_argument("--ingredients", action="store_true", help="the ladder and the ablation")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="N")
-    parser.add_argument("--results", type=Path, help="where runs are kept")
     arguments = parse(parser)
     if arguments.write and not arguments.ingredients and arguments.model != "assignment":
         parser.error("--write reports the assignment or --ingredients.")
-    kept = arguments.results or (KEPT if arguments.write else ROOT / "build" / KEPT.name)
+    kept = KEPT if arguments.write else ROOT / "build" / KEPT.name
     candidates = {arguments.model: LADDER[arguments.model]}
     if arguments.ingredients:
         candidates = LADDER | {f"without {name}": each for name, each in ABLATION.items()}
     data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device)
     runs = measure_all(candidates, arguments.seeds, data, kept)
     if arguments.write and arguments.ingredients:
-        write_table("ingredients", ingredients_table(runs, data[0]))
+        write_ingredients(runs, data[0])
     elif arguments.write:
-        write_table("accuracy", accuracy_table(runs["assignment"]), ROOT / "README.md")
+        write_accuracy(runs["assignment"])
         draw(runs["assignment"])
     told = {name: [run["accuracy"] for run in each] for name, each in runs.items()}
     print(json.dumps(told))
 
 
-def accuracy_table(runs: Runs) -> str:
-    """The figure of step 6 and that of the last weights, over the seeds."""
+def write_accuracy(runs: Runs) -> None:
+    """Write the figure of step 6 and that of the last weights, over the seeds."""
     rows = []
     kinds = {"accuracy": "averaged weights: the figure of step 6", "last": "last weights"}
     for kind, words in kinds.items():
@@ -66,7 +64,7 @@ def accuracy_table(runs: Runs) -> str:
     rises = "The accuracy of the averaged weights rose at every epoch in "
     rises += f"{sum(fall <= 0 for fall in falls)} of {len(runs)} runs."
     heads = f"{len(runs)} seeds", "test accuracy, mean and deviation", "least to most"
-    return make_table(heads, rows, rises, caption(runs))
+    write_table("accuracy", heads, rows, rises, caption(runs))
 
 
 def cost(name: str, data: BatchLoader) -> tuple[str, str]:
@@ -78,8 +76,8 @@ def cost(name: str, data: BatchLoader) -> tuple[str, str]:
     return f"{parameters:,}", f"{counter.get_total_flops() / 2e6:.2f} M"
 
 
-def ingredients_table(runs: dict[str, Runs], data: BatchLoader) -> str:
-    """The ladder, and beside each rung what the mixer loses without its ingredient."""
+def write_ingredients(runs: dict[str, Runs], data: BatchLoader) -> None:
+    """Write the ladder, and beside each rung what the mixer loses without its ingredient."""
     found = {name: [run["accuracy"] for run in each] for name, each in runs.items()}
     whole, rows = statistics.mean(found["shift"]), []
     for name in LADDER:
@@ -89,7 +87,7 @@ def ingredients_table(runs: dict[str, Runs], data: BatchLoader) -> str:
         rows.append((words, *cost(name, data), describe(found[name]), lost))
     heads = f"{len(found['shift'])} seeds", "parameters", "multiply-adds an image"
     heads += "test accuracy with all rows above", "the mixer without it, points"
-    return make_table(heads, rows, caption(run for each in runs.values() for run in each))
+    write_table("ingredients", heads, rows, caption(chain(*runs.values())))
 
 
 def draw(runs: Runs) -> None:

@@ -17,6 +17,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from itertools import chain
 from typing import Any
 
 from benchmarks import measure
@@ -35,7 +36,7 @@ SETTINGS = {
 }
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 Place = tuple[str, int, float, bool]  # setting, threads, share of the images, beside a busy loop
-Points = dict[Place, list[dict[str, Any]]]
+Runs = list[dict[str, Any]]
 
 
 def main() -> None:
@@ -59,8 +60,8 @@ def main() -> None:
     exponent = np.polyfit(np.log(shares), np.log(medians), 1)[0]
     slowdown = measure.times_as_long(*(seconds["ours", CORES, shares[1], b] for b in (True, False)))
     if arguments.write:
-        measure.write_table("growth", growth_table(points, growing, idle, exponent))
-        measure.write_table("busy", busy_table(points, waiting, slowdown))
+        write_growth([points[place] for place in sorted(growing)], idle, exponent)
+        write_busy({place: points[place] for place in waiting}, slowdown)
     told = {" ".join(map(str, place)): each for place, each in seconds.items()}
     print(json.dumps({"exponent": exponent, "slowdown": slowdown, "seconds": told}))
 
@@ -96,32 +97,32 @@ def point(share: float) -> dict[str, Any]:
     return found | {"data": train_data.images.nbytes + test_data.images.nbytes} | measure.facts()
 
 
-def growth_table(points: Points, places: list[Place], idle: int, exponent: float) -> str:
-    """The time of an epoch and its memory, for every number of threads and images."""
+def spread(runs: Runs) -> str:
+    """The seconds of some runs, for a table."""
+    return measure.spread([run["seconds"] for run in runs])
+
+
+def write_growth(points: list[Runs], idle: int, exponent: float) -> None:
+    """Write the time of an epoch and its memory, for every number of threads and images."""
     rows = []
-    for place in sorted(places):
-        runs = points[place]
+    for runs in points:
         peak, limit = max(run["peak"] for run in runs) - idle, 2 * runs[0]["data"] + 300 * MIB
-        seconds = measure.spread([run["seconds"] for run in runs])
         memory = f"{peak / MIB:.0f}", f"{limit / MIB:.0f}"
-        rows.append((runs[0]["threads"], f"{runs[0]['images']:,}", seconds, *memory))
+        rows.append((runs[0]["threads"], f"{runs[0]['images']:,}", spread(runs), *memory))
     heads = "threads", "images", "an epoch, s (range)", "memory, MiB", "twice the data and 300, MiB"
-    finding = (
-        f"Time grows as the number of images to the power of {exponent:.2f} with {CORES} threads."
-    )
-    caption = measure.caption(run for place in places for run in points[place])
-    return measure.make_table(heads, rows, finding, caption)
+    finding = f"Time grows as the number of images to the power of {exponent:.2f}."
+    measure.write_table("growth", heads, rows, finding, measure.caption(chain(*points)))
 
 
-def busy_table(points: Points, places: list[Place], slowdown: float) -> str:
-    """The time of an epoch alone and beside a busy loop, for every way of waiting."""
-    seconds = {p: measure.spread([run["seconds"] for run in points[p]]) for p in places}
-    pairs = zip(places[::2], places[1::2], strict=True)  # alone, and beside
-    rows = [(alone[0], seconds[alone], seconds[beside]) for alone, beside in pairs]
+def write_busy(points: dict[Place, Runs], slowdown: float) -> None:
+    """Write the time of an epoch alone and beside a busy loop, for every way of waiting."""
+    rows = []
+    for name in SETTINGS:
+        alone, beside = (runs for place, runs in points.items() if place[0] == name)
+        rows.append((name, spread(alone), spread(beside)))
     heads = "waiting threads", "alone, s (range)", "beside a busy loop, s (range)"
     finding = f"Ours takes {slowdown:.2f} times as long beside a busy loop as alone."
-    caption = measure.caption(run for place in places for run in points[place])
-    return measure.make_table(heads, rows, finding, caption)
+    measure.write_table("busy", heads, rows, finding, measure.caption(chain(*points.values())))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from time import perf_counter
 
 from benchmarks import measure
 
@@ -33,38 +34,41 @@ def main() -> None:
     for workers, hostile in ((1, 0), (2, 0), (2, arguments.hostile)):
         seconds, rows = grade(arguments, workers, hostile)
         bad = [row for row in rows if row["submission"].startswith("hostile")]
-        wrong += sum(not row["reason"] for row in bad)
-        honest = [row for row in rows if row not in bad]
-        wrong += sum(row["total"] != row["out_of"] or bool(row["reason"]) for row in honest)
-        table.append((len(honest), len(bad), workers, f"{seconds:.0f}"))
+        for row in rows:
+            wrong += (row in bad) != bool(row["reason"])
+            wrong += row not in bad and row["total"] != row["out_of"]
+        table.append((len(rows) - len(bad), len(bad), workers, f"{seconds:.0f}"))
         print(*table[-1], *(f"{row['seconds']} s: {row['reason']}" for row in bad), sep="\n  ")
     if arguments.write:
         finding = f"Not graded as they should be: {wrong}. A cell may run for "
         finding += f"{arguments.cell_seconds:g} s; the workers share the cores."
         heads = "honest", "hostile", "workers", "seconds"
-        text = measure.make_table(heads, table, finding, measure.caption([begun]))
-        measure.write_table("grading", text)
+        measure.write_table("grading", heads, table, finding, measure.caption([begun]))
     print(json.dumps({"wrong": wrong, "runs": table}))
 
 
-def grade(
-    arguments: argparse.Namespace, workers: int, hostile: int
-) -> tuple[float, list[dict[str, str]]]:
+def grade(arguments: argparse.Namespace, workers: int, hostile: int) -> tuple[float, list[dict]]:
     """Grade a new class; return the seconds it took and the rows of its table."""
     with tempfile.TemporaryDirectory() as name:
         folder, out = Path(name, "class"), Path(name, "graded")
-        make = [sys.executable, MADE_UP, folder, "--honest", arguments.honest, "--hostile", hostile]
-        make += ["--small"] if arguments.small else ["--epochs", "2"]
-        subprocess.run([str(part) for part in make], check=True)
-        command = [sys.executable, "-m", "tools.grading", folder, "--out", out, "-n", workers]
-        command += ["--no-network", "--memory", 2, "--cell-seconds", arguments.cell_seconds]
+        make = [MADE_UP, folder, "--honest", arguments.honest, "--hostile", hostile]
+        command = ["-m", "tools.grading", folder, "--out", out, "-n", workers, "--no-network"]
+        command += ["--memory", 2, "--cell-seconds", arguments.cell_seconds]
+        make += ["--small"] if arguments.small else ["--epochs", 2]
         command += ["--assignment", SMALL] if arguments.small else []
-        # The stand-in would be no measurement.
-        run = {"cwd": measure.ROOT, "env": os.environ | {"FASHION_MNIST_REQUIRED": "1"}}
-        run |= {"check": True, "capture_output": True}
-        seconds = measure.timed(lambda: subprocess.run([str(part) for part in command], **run))
+        run_python(*make)
+        start = perf_counter()
+        run_python(*command)
+        seconds = perf_counter() - start
         with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
             return seconds, list(csv.DictReader(file))
+
+
+def run_python(*arguments: object) -> None:
+    """Run this Python; the stand-in would be no measurement."""
+    environment = os.environ | {"FASHION_MNIST_REQUIRED": "1"}
+    run = {"cwd": measure.ROOT, "env": environment, "check": True, "capture_output": True}
+    subprocess.run([sys.executable, *map(str, arguments)], **run)
 
 
 if __name__ == "__main__":

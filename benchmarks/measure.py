@@ -7,7 +7,6 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import cache
@@ -29,6 +28,7 @@ def make_parser(text: str | None, rounds: int = 0) -> argparse.ArgumentParser:
     program = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
     shape = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(program, description=text, formatter_class=shape)
+    parser.add_argument("--write", action="store_true", help="put the result where pages show it")
     if rounds:
         parser.add_argument("--rounds", type=int, default=rounds, metavar="N")
         parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
@@ -36,10 +36,7 @@ def make_parser(text: str | None, rounds: int = 0) -> argparse.ArgumentParser:
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Add --write and parse; what is written is of committed code, and of the real data."""
-    parser.add_argument(
-        "--write", action="store_true", help="put the result where the READMEs show it"
-    )
+    """Parse; what is written down is measured with committed code and on the real data."""
     arguments = parser.parse_args()
     if arguments.write:
         if getattr(arguments, "share", 1) != 1 or getattr(arguments, "small", False):
@@ -50,7 +47,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     return arguments
 
 
-@cache  # before anything is measured; the code in memory stays that of then
+@cache  # as it was when the command began, whose code is in memory
 def commit() -> str:
     """The short name of the commit checked out, with `+` if code differs, or `unknown`."""
     git = {"capture_output": True, "text": True, "cwd": ROOT}
@@ -59,25 +56,17 @@ def commit() -> str:
     return f"{name or 'unknown'}{'+' * bool(changed)}"
 
 
-def processor() -> str:
-    """The processor's name, cores and widest instructions that torch uses."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = models[0].split(":")[1].strip() if models else name
-    return f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}"
-
-
 def facts(device: str | torch.device = "cpu") -> dict[str, Any]:
     """When, where, with what and of which code a run is made; they are kept with it."""
-    device = torch.device(device)
-    is_gpu = device.type == "cuda"
+    name, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
+        name = line.split(":")[1].strip() if line.startswith("model name") else name
+    is_gpu = torch.device(device).type == "cuda"
     return {
         "date": date.today().isoformat(),
         "commit": commit(),
-        "processor": processor(),
-        "device": torch.cuda.get_device_name(device) if is_gpu else device.type,
+        "processor": f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
+        "device": torch.cuda.get_device_name(device) if is_gpu else str(device),
         "threads": torch.get_num_threads(),
         "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
     }
@@ -85,17 +74,14 @@ def facts(device: str | torch.device = "cpu") -> dict[str, Any]:
 
 def caption(runs: Iterable[dict[str, Any]]) -> str:
     """What runs say of themselves; where they differ, all that they say."""
-
-    def said(name: str) -> str:
-        return " and ".join(sorted({str(run[name]) for run in runs}))
-
     runs, parts = list(runs), []
     if seeds := sorted({run["seed"] for run in runs if "seed" in run}):
-        in_a_row = seeds == list(range(seeds[0], seeds[-1] + 1)) and len(seeds) > 2
-        text = f"{seeds[0]} to {seeds[-1]}" if in_a_row else ", ".join(map(str, seeds))
-        parts.append(f"seeds {text}")
-    parts += [said("date"), f"commit {said('commit')}", said("processor"), said("device")]
-    return f"Measured: {'; '.join([*parts, 'threads: ' + said('threads'), said('versions')])}."
+        in_a_row = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
+        parts.append(f"{seeds[0]} to {seeds[-1]}" if in_a_row else ", ".join(map(str, seeds)))
+    for name in ("date", "commit", "processor", "device", "threads", "versions"):
+        parts.append(" and ".join(sorted({str(run[name]) for run in runs})))
+    words = ["seeds "] * bool(seeds) + ["", "commit ", "", "", "threads: ", ""]
+    return f"Measured: {'; '.join(map(str.__add__, words, parts))}."
 
 
 def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
@@ -103,37 +89,26 @@ def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, B
     loaders = load_fashion_mnist(512, device)
     for data, whole in zip(loaders, (NUM_TRAIN, NUM_TEST), strict=True):
         index = torch.arange(round(share * whole), device=device) % whole
-        if share != 1:
-            data.images, data.labels = data.images[index], data.labels[index]
+        data.images, data.labels = data.images[index], data.labels[index]
     return loaders
 
 
 def run_alone(*arguments: str, environment: dict[str, str] | None = None) -> Any:  # noqa: ANN401
     """Run this Python with `arguments` and read the last line that it prints as JSON."""
-    command = [sys.executable, *arguments]
     run = {"check": True, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
-    result = subprocess.run(command, **run, env=environment)
+    result = subprocess.run([sys.executable, *arguments], **run, env=environment)
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def timed(action: Callable[[], object], device: str | torch.device = "cpu") -> float:
-    """Seconds that `action` takes, the work it leaves on a GPU included."""
-    start = time.perf_counter()
-    action()
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
 def take_turns(
-    actions: dict[str, Callable[[int], Any]], rounds: int, first: int = 0
-) -> dict[str, list[Any]]:
+    actions: dict[Any, Callable[[int], Any]], rounds: int, first: int = 0
+) -> dict[Any, list[Any]]:
     """Run all actions in turn, and return what each of them returned, round by round.
 
     A slow minute of the machine then hits all of them alike. Each is given the number of the
     round; round 0 is a warm-up and not kept.
     """
-    results: dict[str, list[Any]] = {name: [] for name in actions}
+    results: dict[Any, list[Any]] = {name: [] for name in actions}
     for number in range(first, rounds + 1):
         for name, action in actions.items():
             print(f"  round {number} of {rounds}: {name}", flush=True)
@@ -152,16 +127,13 @@ def spread(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
-def make_table(heads: Sequence[str], rows: Iterable[Sequence[object]], *below: str) -> str:
-    """A table in Markdown, its first column to the left and the others to the right."""
+def write_table(name: str, heads: Sequence[str], rows: Iterable[Sequence], *below: str) -> None:
+    """Put a table, and what is said below it, between the markers of `name` in its page."""
+    file = ROOT / "README.md" if name == "accuracy" else README
     lines = [heads, [":--", *["--:"] * (len(heads) - 1)], *rows]
-    return "\n".join([*(f"| {' | '.join(map(str, line))} |" for line in lines), "", *below])
-
-
-def write_table(name: str, text: str, file: Path = README) -> None:
-    """Replace what stands between the markers of `name` in `file`."""
+    table = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
     page = file.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, rest = page.split(start)
+    (before, rest), text = page.split(start), "\n".join([table, "", *below])
     _, after = rest.split(end)
     file.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")
