@@ -3,10 +3,9 @@
     python -m benchmarks.epoch
 
 Every point is a process of its own, which loads the data, cuts or repeats it, and times the second
-epoch; all points take turns. Its memory is what it needs beyond an idle interpreter with torch.
-Beside a busy loop torch's waiting threads are measured as the repository sets them
-(utils/__init__.py), as torch has them, and asleep at once. The last line is one JSON object;
-`exponent` is b in time = a * images^b, `slowdown` what a busy loop makes of ours.
+epoch; all take turns. Its memory is what it needs beyond an idle interpreter with torch. The last
+line is one JSON object: `exponent` is b in time = a * images^b, `slowdown` says how many times as
+long ours takes beside a busy loop.
 """
 
 import argparse
@@ -36,7 +35,7 @@ SETTINGS = {
 }
 WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 Place = tuple[str, int, float, bool]  # setting, threads, share of the images, beside a busy loop
-Runs = list[dict[str, Any]]
+Points = dict[Place, list[dict[str, Any]]]
 
 
 def main() -> None:
@@ -46,22 +45,18 @@ def main() -> None:
     if arguments.point:
         print(json.dumps(point(arguments.share)))
         return
-    shares, idle = (
-        [arguments.share * times for times in (1 / 4, 1, 4)],
-        measure.run_alone("-c", IDLE),
-    )
-    growing = [("ours", threads, share, False) for threads in {1, CORES} for share in shares]
-    waiting = [(name, CORES, shares[1], beside) for name in SETTINGS for beside in (False, True)]
-    places = dict.fromkeys([*growing, *waiting])  # each once
+    shares = [arguments.share * times for times in (1 / 4, 1, 4)]
+    places = [("ours", threads, share, False) for threads in (1, CORES) for share in shares]
+    places += [(name, CORES, shares[1], beside) for name in SETTINGS for beside in (False, True)]
     actions = {place: lambda _, place=place: apart(*place) for place in places}
+    idle = measure.run_alone("-c", IDLE)
     points = measure.take_turns(actions, arguments.rounds, first=1)
     seconds = {place: [run["seconds"] for run in each] for place, each in points.items()}
     medians = [np.median(seconds["ours", CORES, share, False]) for share in shares]
     exponent = np.polyfit(np.log(shares), np.log(medians), 1)[0]
     slowdown = measure.times_as_long(*(seconds["ours", CORES, shares[1], b] for b in (True, False)))
     if arguments.write:
-        write_growth([points[place] for place in sorted(growing)], idle, exponent)
-        write_busy({place: points[place] for place in waiting}, slowdown)
+        write_epoch(points, idle, exponent, slowdown)
     told = {" ".join(map(str, place)): each for place, each in seconds.items()}
     print(json.dumps({"exponent": exponent, "slowdown": slowdown, "seconds": told}))
 
@@ -88,41 +83,27 @@ def apart(setting: str, threads: int, share: float, is_beside: bool) -> dict[str
 
 def point(share: float) -> dict[str, Any]:
     """Time the second epoch, in seconds, and read this process's peak memory, in bytes."""
-    data = train_data, test_data = measure.load_share(share, "cpu")
+    train_data, test_data = measure.load_share(share, "cpu")
     model, average, optimizer = begin(LADDER["assignment"], 0, train_data)
     history, loss_function = History(2, train_data), ASSIGNMENT.loss_function
+    data = train_data, test_data
     ASSIGNMENT.train(model, average, *data, loss_function, optimizer, history)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     found = {"images": train_data.num_images, "seconds": history.seconds[-1], "peak": peak}
-    return found | {"data": train_data.images.nbytes + test_data.images.nbytes} | measure.facts()
+    return found | measure.facts()
 
 
-def spread(runs: Runs) -> str:
-    """The seconds of some runs, for a table."""
-    return measure.spread([run["seconds"] for run in runs])
-
-
-def write_growth(points: list[Runs], idle: int, exponent: float) -> None:
-    """Write the time of an epoch and its memory, for every number of threads and images."""
+def write_epoch(points: Points, idle: int, exponent: float, slowdown: float) -> None:
+    """Write the time of an epoch and its memory, a row for every point."""
     rows = []
-    for runs in points:
-        peak, limit = max(run["peak"] for run in runs) - idle, 2 * runs[0]["data"] + 300 * MIB
-        memory = f"{peak / MIB:.0f}", f"{limit / MIB:.0f}"
-        rows.append((runs[0]["threads"], f"{runs[0]['images']:,}", spread(runs), *memory))
-    heads = "threads", "images", "an epoch, s (range)", "memory, MiB", "twice the data and 300, MiB"
-    finding = f"Time grows as the number of images to the power of {exponent:.2f}."
-    measure.write_table("growth", heads, rows, finding, measure.caption(chain(*points)))
-
-
-def write_busy(points: dict[Place, Runs], slowdown: float) -> None:
-    """Write the time of an epoch alone and beside a busy loop, for every way of waiting."""
-    rows = []
-    for name in SETTINGS:
-        alone, beside = (runs for place, runs in points.items() if place[0] == name)
-        rows.append((name, spread(alone), spread(beside)))
-    heads = "waiting threads", "alone, s (range)", "beside a busy loop, s (range)"
-    finding = f"Ours takes {slowdown:.2f} times as long beside a busy loop as alone."
-    measure.write_table("busy", heads, rows, finding, measure.caption(chain(*points.values())))
+    for (setting, threads, _, is_beside), runs in points.items():
+        words = setting, threads, f"{runs[0]['images']:,}", "yes" if is_beside else ""
+        memory = (max(run["peak"] for run in runs) - idle) / MIB
+        rows.append((*words, measure.spread([run["seconds"] for run in runs]), f"{memory:.0f}"))
+    heads = "waiting threads", "threads", "images", "busy loop", "an epoch, s (range)", "MiB"
+    finding = f"Time grows as the number of images to the power of {exponent:.2f}; ours takes "
+    finding += f"{slowdown:.2f} times as long beside a busy loop as alone."
+    measure.write_table("epoch", heads, rows, finding, measure.caption(chain(*points.values())))
 
 
 if __name__ == "__main__":

@@ -56,19 +56,15 @@ def grade(arguments: argparse.Namespace, workers: int, hostile: int) -> tuple[fl
         command += ["--memory", 2, "--cell-seconds", arguments.cell_seconds]
         make += ["--small"] if arguments.small else ["--epochs", 2]
         command += ["--assignment", SMALL] if arguments.small else []
-        run_python(*make)
+        # The stand-in would be no measurement.
+        run = {"cwd": measure.ROOT, "env": os.environ | {"FASHION_MNIST_REQUIRED": "1"}}
+        run |= {"check": True, "stdout": subprocess.DEVNULL}
+        subprocess.run([sys.executable, *map(str, make)], **run)
         start = perf_counter()
-        run_python(*command)
+        subprocess.run([sys.executable, *map(str, command)], **run)
         seconds = perf_counter() - start
         with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
             return seconds, list(csv.DictReader(file))
-
-
-def run_python(*arguments: object) -> None:
-    """Run this Python; the stand-in would be no measurement."""
-    environment = os.environ | {"FASHION_MNIST_REQUIRED": "1"}
-    run = {"cwd": measure.ROOT, "env": environment, "check": True, "capture_output": True}
-    subprocess.run([sys.executable, *map(str, arguments)], **run)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ TEXTS = {
     for name in ("fashion_mnist", "further")
 }
 ASSIGNMENT, FURTHER = load_definitions("fashion_mnist.ipynb"), load_definitions("further.ipynb")
-NAMES = ("patch_size", "dim", "token_hidden", "channel_hidden", "depth")
+NAMES = "patch_size", "dim", "token_hidden", "channel_hidden", "depth"
 SIZES = {name: getattr(ASSIGNMENT, name) for name in NAMES}
 Training = tuple[nn.Module, Any]  # an untrained network and its optimiser
 
@@ -71,21 +71,20 @@ class Variant:
     def changed(self, settings: dict[str, Any]) -> "Variant":
         """This variant with other settings; `ValueError` for one that it cannot have."""
         for name, value in settings.items():
-            if name not in self.settings:
-                raise ValueError(
-                    f"{name!r} is not a setting; there are {', '.join(self.settings)}."
-                )
-            if type(value) is not type(self.settings[name]):
-                raise ValueError(f"{name}={value!r} should be like {self.settings[name]!r}.")
+            like = self.settings.get(name)
+            kinds = {tuple: list, float: (int, float)}  # JSON's, where they differ
+            if not isinstance(value, kinds.get(type(like), type(like))):
+                wrong = f"should be like {like!r}" if like else "is not a setting"
+                raise ValueError(f"{name}={value!r} {wrong}; there are {', '.join(self.settings)}.")
         return replace(self, settings=self.settings | settings)
 
     def sources(self) -> list[str]:
         """The code that decides what it is."""
-        own = [TEXTS["fashion_mnist"], SOURCES[self.make]]
         if self.make is make_assignment:
-            return own
-        own += [SOURCES[Largest]] if self.make is make_largest else []
-        return [*own, SOURCES[with_muon], further_without(self.without)]
+            return [TEXTS["fashion_mnist"], SOURCES[make_assignment]]
+        parts = [self.make, with_muon, *[Largest] * (self.make is make_largest)]
+        code = [SOURCES[part] for part in parts]
+        return [TEXTS["fashion_mnist"], further_without(self.without), *code]
 
 
 def further_without(ingredients: tuple[str, ...]) -> str:
@@ -94,9 +93,7 @@ def further_without(ingredients: tuple[str, ...]) -> str:
     for name in ingredients:
         for old, new in INGREDIENTS[name].items():
             if old not in text:
-                raise ValueError(
-                    f"further.ipynb has no {old!r}: change INGREDIENTS[{name!r}], too."
-                )
+                raise ValueError(f"further.ipynb has no {old!r}: change INGREDIENTS, too.")
             text = text.replace(old, new)
     return text
 
@@ -174,14 +171,12 @@ def mixer_without(*names: str) -> Variant:
 
 CODE = make_assignment, make_mixer, make_largest, with_muon, Largest
 SOURCES = {part: inspect.getsource(part) for part in CODE}
+RATES = {"learning_rate": 0.015, "muon_learning_rate": 0.02}  # for four times as many steps
 ORDER = [*INGREDIENTS]
 LADDER = {
     "assignment": Variant(make_assignment, SIZES | {"first_weights": "orthogonal"}, averaged=True),
     **{name: mixer_without(*ORDER[count:]) for count, name in enumerate(ORDER, start=1)},
-    # Four times as many steps, Muon's half as long.
-    "largest": Variant(
-        make_largest, {"learning_rate": 0.015, "muon_learning_rate": 0.02}, batch_size=128
-    ),
+    "largest": Variant(make_largest, RATES, batch_size=128),
 }
 # The mixer without one of its ingredients; without stages, nothing is left of their blocks.
 ABLATION = {name: mixer_without(name) for name in ORDER} | {"stages": LADDER["mirror"]}
