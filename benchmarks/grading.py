@@ -38,7 +38,8 @@ def main() -> None:
             wrong += (row in bad) != bool(row["reason"])
             wrong += row not in bad and row["total"] != row["out_of"]
         table.append((len(rows) - len(bad), len(bad), workers, f"{seconds:.0f}"))
-        print(*table[-1], *(f"{row['seconds']} s: {row['reason']}" for row in bad), sep="\n  ")
+        print(f"honest, hostile, workers, seconds: {table[-1]}", flush=True)
+        print(*(f"  {row['seconds']} s: {row['reason']}" for row in bad), sep="\n")
     if arguments.write:
         finding = f"Not graded as they should be: {wrong}. A cell may run for "
         finding += f"{arguments.cell_seconds:g} s; the workers share the cores."

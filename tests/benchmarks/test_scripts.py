@@ -94,13 +94,13 @@ def test_what_cannot_be_measured_or_written_down_ends_with_one_sentence(run, mon
     assert REFUSED[command] in refusal.err
 
 
-@pytest.mark.parametrize("state", ["abc1234+", "unknown"])
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_nothing_is_written_of_code_that_no_commit_has(run, monkeypatch, script, state):
-    monkeypatch.setattr(measure, "commit", lambda: state)
-    refusal = run(f"{script} --write")
-    assert refusal.status == 2
-    assert "--write names a commit: commit or stash what `git status` shows" in refusal.err
+def test_nothing_is_written_of_code_that_no_commit_has(run, monkeypatch, script):
+    for state in ("abc1234+", "unknown"):
+        monkeypatch.setattr(measure, "commit", lambda state=state: state)
+        refusal = run(f"{script} --write")
+        assert refusal.status == 2
+        assert "--write names a commit: commit or stash what `git status` shows" in refusal.err
 
 
 def test_a_tree_has_changes_if_code_differs_but_not_pages_pictures_and_runs(monkeypatch, tmp_path):
@@ -133,7 +133,7 @@ def test_a_caption_is_what_the_runs_say_not_what_this_machine_is():
     assert "threads: 2 and 4" in two
 
 
-def test_candidates_take_turns_after_a_warm_up(capsys):
+def test_candidates_take_turns_after_a_warm_up():
     order = []
     actions = {name: lambda n, name=name: order.append((name, n)) or n for name in "ab"}
     assert measure.take_turns(actions, 2) == {"a": [1, 2], "b": [1, 2]}
@@ -159,37 +159,30 @@ def key(monkeypatch, loaders, tmp_path):
 
 
 def test_all_that_decides_a_run_is_in_its_key(key, monkeypatch):
-    variant = LADDER["assignment"]
+    variant, facts = LADDER["assignment"], measure.facts()
     keys = [key(), key(seed=1), key(replace(variant, batch_size=8)), key(LADDER["shift"])]
     keys += [key(replace(variant, num_epochs=1)), key(variant.changed({"dim": 8}))]
-    keys += [key(LADDER["layer-norm"])]
-    facts = measure.facts()
     for changed in ({"processor": "other"}, {"threads": 99}, {"device": "other"}):
         monkeypatch.setattr(runs, "facts", lambda _, changed=changed: facts | changed)
         keys.append(key())
     monkeypatch.setattr(runs, "facts", lambda _: facts)
+    assert key() == keys[0]
     monkeypatch.setattr(runs.torch, "__version__", "other")
     keys.append(key())
-    monkeypatch.undo()
     assert len(keys) == len(set(keys))
 
 
-@pytest.mark.parametrize("place", ["definitions", "utils", "maker"])
-def test_changed_code_changes_the_key_and_a_comment_does_not(key, monkeypatch, place):
-    variant, sources = LADDER["assignment"], (runs.SOURCES, None)[place != "utils"]
-    before = key()
-    texts = {"definitions": variant.sources()[0], "maker": variant.sources()[1]}
-    text = texts.get(place) or sources[-1]
-    for addition, same in (("\n# why\n", True), ("\nmore = 1\n", False)):
-        if place == "utils":
-            monkeypatch.setattr(runs, "SOURCES", [*sources[:-1], text + addition])
-        else:
-            others = [other for other in variant.sources() if other != text]
-            order = (
-                [text + addition, *others] if place == "definitions" else [*others, text + addition]
-            )
-            monkeypatch.setattr(type(variant), "sources", lambda _, order=order: order)
-        assert (key() == before) == same
+@pytest.mark.parametrize(("addition", "is_same"), [("\n# why\n", True), ("\nmore = 1\n", False)])
+def test_changed_code_changes_the_key_and_a_comment_does_not(key, monkeypatch, addition, is_same):
+    before, variant = key(), LADDER["assignment"]
+    for part in ("class PatchMLP", "def make_assignment", "class BatchLoader", "class History"):
+        sources = [*variant.sources(), *runs.SOURCES]
+        changed = [source + addition * (part in source) for source in sources]
+        assert changed != sources
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "SOURCES", changed[len(variant.sources()) :])
+            patch.setattr(type(variant), "sources", lambda _, own=changed[:2]: own)
+            assert (key() == before) == is_same
 
 
 @pytest.fixture
@@ -348,6 +341,19 @@ def test_an_epoch_is_timed_in_a_process_of_its_own_alone_and_beside_a_busy_loop(
     assert {("300000", None, cores, 1), (None, "passive", cores, 1)} <= ways
     assert measured["slowdown"] == 1
     assert told[0][1]["images"] == 300
+
+
+def test_an_epochs_time_and_memory_are_a_row_for_every_point(page):
+    point = FACTS | {"images": 15000, "peak": 300 * epoch.MIB}
+    points = {
+        ("ours", 1, 0.25, False): [point | {"seconds": 1.0}, point | {"seconds": 2.0}],
+        ("asleep at once", 2, 1.0, True): [point | {"seconds": 4.0}],
+    }
+    epoch.write_epoch(points, 100 * epoch.MIB, 1.0, 2.0)
+    assert between(page, "epoch")[2:4] == [
+        "| ours | 1 | 15,000 |  | 1.5 (1 to 2) | 200 |",
+        "| asleep at once | 2 | 15,000 | yes | 4 (4 to 4) | 200 |",
+    ]
 
 
 @pytest.mark.slow
