@@ -74,14 +74,14 @@ def facts(device: str | torch.device = "cpu") -> dict[str, Any]:
 
 def caption(runs: Iterable[dict[str, Any]]) -> str:
     """What runs say of themselves; where they differ, all that they say."""
-    runs, parts = list(runs), []
+    runs, told = list(runs), ""
     if seeds := sorted({run["seed"] for run in runs if "seed" in run}):
         in_a_row = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
-        parts.append(f"{seeds[0]} to {seeds[-1]}" if in_a_row else ", ".join(map(str, seeds)))
-    for name in ("date", "commit", "processor", "device", "threads", "versions"):
-        parts.append(" and ".join(sorted({str(run[name]) for run in runs})))
-    words = ["seeds "] * bool(seeds) + ["", "commit ", "", "", "threads: ", ""]
-    return f"Measured: {'; '.join(map(str.__add__, words, parts))}."
+        told = f"{seeds[0]} to {seeds[-1]}" if in_a_row else ", ".join(map(str, seeds))
+        told = f"seeds {told}; "
+    said = {name: " and ".join(sorted({str(run[name]) for run in runs})) for name in facts()}
+    told += f"{said['date']}; commit {said['commit']}; {said['processor']}; {said['device']}; "
+    return f"Measured: {told}threads: {said['threads']}; {said['versions']}."
 
 
 def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
