@@ -37,17 +37,17 @@ def make_parser(text: str | None, rounds: int = 0) -> argparse.ArgumentParser:
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Parse; what is written down is measured with committed code and on the real data."""
-    arguments = parser.parse_args()
+    arguments, begun = parser.parse_args(), commit()
     if arguments.write:
         if getattr(arguments, "share", 1) != 1 or getattr(arguments, "small", False):
             parser.error("--write needs the whole data set and the real assignment.")
-        if commit() == "unknown" or commit().endswith("+"):
+        if begun == "unknown" or begun.endswith("+"):
             parser.error("--write names a commit: commit or stash what `git status` shows first.")
         os.environ["FASHION_MNIST_REQUIRED"] = "1"
     return arguments
 
 
-@cache  # as it was when the command began, whose code is in memory
+@cache  # first asked when a command begins, whose code is then in memory
 def commit() -> str:
     """The short name of the commit checked out, with `+` if code differs, or `unknown`."""
     git = {"capture_output": True, "text": True, "cwd": ROOT}
