@@ -40,7 +40,8 @@ help:
 	@echo "make test        every test: units, nbval on the notebook, lint"
 	@echo "make test-quick  the tests that neither train, grade, nor start other programs"
 	@echo "make lab         open the starter in JupyterLab, or the notebook where there is no starter"
-	@echo "make benchmark   loader, training, time to an accuracy, growth, a busy machine (20 to 30 minutes)"
+	@echo "make benchmark   time loading, training and grading on a quiet machine (about 15 minutes);"
+	@echo "                 WRITE=1 puts the tables into benchmarks/README.md"
 	@echo "make notebook    re-execute the committed notebooks in place (maintainers)"
 	@echo "make pins        check that the pins resolve for every Python and platform (maintainers)"
 	@echo "make renew       renew all pins but those that pyproject.toml holds back (maintainers)"
@@ -97,8 +98,8 @@ notebook: $(READY)
 	$(BIN)/ruff format --quiet notebooks
 
 benchmark: $(READY)
-	for script in loader training time_to_accuracy scaling busy; do \
-		FASHION_MNIST_REQUIRED=1 $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for name in book epoch grading; do \
+		FASHION_MNIST_REQUIRED=1 $(BIN)/python -m benchmarks.$$name $(if $(WRITE),--write) || exit 1; done
 
 starter: $(READY)
 	$(BIN)/python -m tools.starter $(STARTER) $(if $(FORCE),--force)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the machine in words, and fair timings of several candidates."""
+"""What the benchmarks share: facts about a run, fair timings of several candidates, tables."""
 
 import argparse
 import json
@@ -7,150 +7,133 @@ import platform
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from datetime import date
 from functools import cache
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from utils.data import BatchLoader, load_fashion_mnist
+from utils.data import NUM_TEST, NUM_TRAIN, BatchLoader, load_fashion_mnist
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-NUM_TRAIN, NUM_TEST = 60_000, 10_000
+ROOT = Path(__file__).resolve().parents[1]
 README = Path(__file__).with_name("README.md")
-GIT = {"capture_output": True, "text": True, "cwd": README.parents[1]}
-CODE = ("utils/*.py", "tools/*.py", "benchmarks/*.py", "notebooks/*.ipynb")
+# Pages, pictures and kept runs decide no result, and are what --write changes.
+CODE = (".", ":(exclude)*.md", ":(exclude)*.png", ":(exclude)*.jsonl")
 
 
-def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
-    """Both loaders of Fashion-MNIST, cut to a share of their images; repeated if above 1."""
-    train_data, test_data = load_fashion_mnist(512, device)
-    if share != 1:
-        _resize(train_data, round(share * NUM_TRAIN))
-        _resize(test_data, round(share * NUM_TEST))
-    return train_data, test_data
-
-
-def _resize(data: BatchLoader, num_images: int) -> None:
-    index = torch.arange(num_images, device=data.labels.device) % data.num_images
-    data.images, data.labels = data.images[index], data.labels[index]
-
-
-def average_of(assignment: SimpleNamespace, model: nn.Module) -> AveragedModel:
-    """The moving average (EMA) of a model's weights, as the assignment's notebook makes it."""
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(assignment.ema_decay))
+def make_parser(text: str | None, rounds: int = 0) -> argparse.ArgumentParser:
+    """A parser whose help is a script's docstring; for timings in several rounds, with options."""
+    program = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
+    shape = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(program, description=text, formatter_class=shape)
+    parser.add_argument("--write", action="store_true", help="put the result where pages show it")
+    if rounds:
+        parser.add_argument("--rounds", type=int, default=rounds, metavar="N")
+        parser.add_argument("--share", type=float, default=1, help="of the 60,000 images to use")
+    return parser
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Add --write and parse the command line; what is written down is measured on the real data."""
-    parser.add_argument(
-        "--write", action="store_true", help="put the result where the READMEs show it"
-    )
-    arguments = parser.parse_args()
+    """Parse; what is written down is measured with committed code and on the real data."""
+    arguments, begun = parser.parse_args(), commit()
     if arguments.write:
         if getattr(arguments, "share", 1) != 1 or getattr(arguments, "small", False):
             parser.error("--write needs the whole data set and the real assignment.")
+        if begun == "unknown" or begun.endswith("+"):
+            parser.error("--write names a commit: commit or stash what `git status` shows first.")
         os.environ["FASHION_MNIST_REQUIRED"] = "1"
     return arguments
 
 
-@cache
+@cache  # first asked when a command begins, whose code is then in memory
 def commit() -> str:
-    """The short name of the commit checked out when first asked, with `+` if code differs."""
-    name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **GIT).stdout.strip()
-    changed = subprocess.run(["git", "status", "--porcelain", "--", *CODE], **GIT).stdout
+    """The short name of the commit checked out, with `+` if code differs, or `unknown`."""
+    git = {"capture_output": True, "text": True, "cwd": ROOT}
+    name = subprocess.run(["git", "rev-parse", "--short", "HEAD"], **git).stdout.strip()
+    changed = subprocess.run(["git", "status", "--porcelain", "--", *CODE], **git).stdout
     return f"{name or 'unknown'}{'+' * bool(changed)}"
 
 
-def machine(threads: bool = True) -> str:
-    """The machine in one line: processor, cores, torch, threads (unless they vary), any GPU."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [line for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        name = models[0].split(":")[1].strip() if models else name
-    parts = [
-        f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
-        f"torch {torch.__version__}",
-    ]
-    if threads:
-        number = torch.get_num_threads()
-        parts[-1] += f", {number} thread{'s' * (number != 1)}"
-    if torch.cuda.is_available():
-        parts.append(torch.cuda.get_device_name())
-    return "; ".join(parts)
+def facts(device: str | torch.device = "cpu") -> dict[str, Any]:
+    """When, where, with what and of which code a run is made; they are kept with it."""
+    name, cpuinfo = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    for line in cpuinfo.read_text().splitlines() if cpuinfo.exists() else []:
+        name = line.split(":")[1].strip() if line.startswith("model name") else name
+    is_gpu = torch.device(device).type == "cuda"
+    return {
+        "date": date.today().isoformat(),
+        "commit": commit(),
+        "processor": f"{name}, {os.cpu_count()} cores, {torch.backends.cpu.get_cpu_capability()}",
+        "device": torch.cuda.get_device_name(device) if is_gpu else str(device),
+        "threads": torch.get_num_threads(),
+        "versions": f"Python {platform.python_version()}, torch {torch.__version__}",
+    }
+
+
+def caption(runs: Iterable[dict[str, Any]]) -> str:
+    """What runs say of themselves; where they differ, all that they say."""
+    runs, told = list(runs), ""
+    if seeds := sorted({run["seed"] for run in runs if "seed" in run}):
+        in_a_row = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
+        told = f"{seeds[0]} to {seeds[-1]}" if in_a_row else ", ".join(map(str, seeds))
+        told = f"seeds {told}; "
+    said = {name: " and ".join(sorted({str(run[name]) for run in runs})) for name in facts()}
+    told += f"{said['date']}; commit {said['commit']}; {said['processor']}; {said['device']}; "
+    return f"Measured: {told}threads: {said['threads']}; {said['versions']}."
+
+
+def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, BatchLoader]:
+    """Both loaders of Fashion-MNIST, cut to a share of their images; repeated if above 1."""
+    loaders = load_fashion_mnist(512, device)
+    for data, whole in zip(loaders, (NUM_TRAIN, NUM_TEST), strict=True):
+        index = torch.arange(round(share * whole), device=device) % whole
+        data.images, data.labels = data.images[index], data.labels[index]
+    return loaders
 
 
 def run_alone(*arguments: str, environment: dict[str, str] | None = None) -> Any:  # noqa: ANN401
     """Run this Python with `arguments` and read the last line that it prints as JSON."""
-    command = [sys.executable, *arguments]
-    result = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    run = {"check": True, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    result = subprocess.run([sys.executable, *arguments], **run, env=environment)
     return json.loads(result.stdout.splitlines()[-1])
 
 
-def timed(action: Callable[[], object], device: str | torch.device = "cpu") -> float:
-    """Seconds that `action` takes, the work it leaves on a GPU included."""
-    start = time.perf_counter()
-    action()
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def take_turns(
+    actions: dict[Any, Callable[[int], Any]], rounds: int, first: int = 0
+) -> dict[Any, list[Any]]:
+    """Run all actions in turn, and return what each of them returned, round by round.
 
-
-def alternate(actions: dict[str, Callable[[int], float]], repeats: int) -> dict[str, list[float]]:
-    """Run all actions in turn, `repeats` times, and return the seconds of each.
-
-    Taking turns lets a slow minute of the machine hit all of them alike. Each action is given
-    the number of the round and returns its own seconds; round 0, a warm-up, is not counted.
+    A slow minute of the machine then hits all of them alike. Each is given the number of the
+    round; round 0 is a warm-up and not kept.
     """
-    seconds: dict[str, list[float]] = {name: [] for name in actions}
-    for number in range(repeats + 1):
+    results: dict[Any, list[Any]] = {name: [] for name in actions}
+    for number in range(first, rounds + 1):
         for name, action in actions.items():
-            taken = action(number)
-            if number:
-                seconds[name].append(taken)
-                print(f"  round {number} of {repeats}: {name} {taken:.3g} s", flush=True)
-    return seconds
+            print(f"  round {number} of {rounds}: {name}", flush=True)
+            result = action(number)
+            results[name] += [result] if number else []
+    return results
 
 
-def spread(values: Sequence[float], unit: str = "s") -> str:
-    """The median and the range of some measurements, in words."""
-    return (
-        f"median {statistics.median(values):.4g} {unit} "
-        f"({min(values):.4g} to {max(values):.4g}, {len(values)} runs)"
-    )
+def times_as_long(others: Sequence[float], ours: Sequence[float]) -> float:
+    """The median of the rounds' ratios: a round's runs lie next to one another in time."""
+    return statistics.median(other / mine for other, mine in zip(others, ours, strict=True))
 
 
-def times_faster(
-    seconds: dict[str, list[float]], ours: str, peers: Sequence[str]
-) -> tuple[float, list[float]]:
-    """How many times faster `ours` is than the fastest of `peers`: median and each round's ratio.
-
-    A round's runs lie next to one another in time, so the ratio is taken round by round.
-    """
-    fastest = min(peers, key=lambda peer: statistics.median(seconds[peer]))
-    ratios = [peer / mine for peer, mine in zip(seconds[fastest], seconds[ours], strict=True)]
-    return statistics.median(ratios), ratios
+def spread(values: Sequence[float]) -> str:
+    """The median and the range of some measurements, for a table."""
+    return f"{statistics.median(values):.3g} ({min(values):.3g} to {max(values):.3g})"
 
 
-def timings_table(seconds: dict[str, list[float]], *findings: str) -> str:
-    """A table of the seconds of each candidate, the findings under it, and the machine."""
-    rows = [
-        f"| {name} | {statistics.median(values):.3g} | {min(values):.3g} to {max(values):.3g} |"
-        for name, values in seconds.items()
-    ]
-    head = f"| {len(next(iter(seconds.values())))} rounds | median, s | range, s |\n|:--|--:|--:|"
-    return "\n".join([head, *rows, "", *findings, f"Measured on {machine()}."])
-
-
-def write_table(name: str, text: str, file: Path = README) -> None:
-    """Replace what stands between the markers of `name` in `file`."""
+def write_table(name: str, heads: Sequence[str], rows: Iterable[Sequence], *below: str) -> None:
+    """Put a table, and what is said below it, between the markers of `name` in its page."""
+    file = ROOT / "README.md" if name == "accuracy" else README
+    lines = [heads, [":--", *["--:"] * (len(heads) - 1)], *rows]
+    table = "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
     page = file.read_text(encoding="utf-8")
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    before, rest = page.split(start)
+    (before, rest), text = page.split(start), "\n".join([table, "", *below])
     _, after = rest.split(end)
     file.write_text(f"{before}{start}\n{text}\n{end}{after}", encoding="utf-8")

@@ -1,78 +1,65 @@
-"""Search the rates of a model on held-out images, with Optuna.
+"""Try settings of a network on held-out images, and log what came of it.
 
-    python benchmarks/search.py --model further --trials 40
+    python -m benchmarks.search --set '{"depth": 2}' '{"patch_size": 7}' --seeds 9301 9302
 
-Each trial trains on 50,000 of the training images and is measured on the other 10,000; the test
-files are never opened. Trials are kept in a journal file: start the command again, or several
-times at once, also on several machines that share the file, and all work on the same study. The
-last line is one JSON object with the best trial.
+Trains on 50,000 of the training images and measures the other 10,000; the test files are never
+opened. The candidates, the first of them the network as it is, take turns, seed by seed. Runs are
+kept in build/tried.jsonl, with --write in benchmarks/tried.jsonl, from which the table of what was
+tried for the assignment is then made. The last line is one JSON object with all accuracies.
 """
 
-import argparse
 import json
-from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
+from benchmarks.measure import ROOT, caption, make_parser, parse, write_table
+from benchmarks.runs import describe, measure_all
+from benchmarks.variants import ASSIGNMENT, LADDER
 from utils.data import load_fashion_mnist
 
-import optuna
-from accuracy import ROOT, run
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
-from recipes import ASSIGNMENT, RECIPES, Recipe
-
 VALIDATION = 10_000  # training images held out
-MODELS = [name for name, recipe in RECIPES.items() if recipe.muon_learning_rate]
+TRIED = ROOT / "benchmarks" / "tried.jsonl"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", choices=MODELS, default="further")
-    parser.add_argument("--trials", type=int, default=20, metavar="N", help="of this process")
-    parser.add_argument("--epochs", type=int, default=ASSIGNMENT.num_epochs, metavar="N")
-    parser.add_argument("--validation", type=int, default=VALIDATION, metavar="N")
-    parser.add_argument("--storage", type=Path, default=ROOT / "build" / "search.journal")
-    arguments = parser.parse_args()
-    if arguments.validation < 1:
-        parser.error("--validation must hold out at least one image: the test set is not searched.")
-
-    data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device, arguments.validation)
-    base = replace(RECIPES[arguments.model], num_epochs=arguments.epochs)
-
-    def objective(trial: optuna.Trial) -> float:
-        result = run(suggest(trial, base), trial.number, *data, f"trial {trial.number}")
-        trial.set_user_attr("seconds", result["seconds"])
-        return result["accuracy"]
-
-    arguments.storage.parent.mkdir(parents=True, exist_ok=True)
-    study = optuna.create_study(
-        storage=JournalStorage(JournalFileBackend(str(arguments.storage))),
-        study_name=f"{base}, {data[0].num_images} images of {data[0].source}",
-        direction="maximize",
-        load_if_exists=True,
-    )
-    if not study.trials:
-        study.enqueue_trial({name: getattr(base, name) for name in SPACE})  # what stands now
-    study.optimize(objective, n_trials=arguments.trials)
-    best = study.best_trial
-    print(json.dumps({"trials": len(study.trials), "accuracy": best.value, "best": best.params}))
+    parser = make_parser(__doc__)
+    parser.add_argument("--model", choices=LADDER, default="assignment")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[9301, 9302, 9303], metavar="N")
+    parser.add_argument("--set", type=settings, nargs="+", default=[], metavar="JSON")
+    arguments = parse(parser)
+    name, candidates = arguments.model, {arguments.model: LADDER[arguments.model]}
+    try:
+        for each in arguments.set:
+            candidates[f"{name} {json.dumps(each)}"] = LADDER[name].changed(each)
+    except ValueError as error:
+        parser.error(str(error))
+    data = load_fashion_mnist(ASSIGNMENT.batch_size, ASSIGNMENT.device, VALIDATION)
+    kept = TRIED if arguments.write else ROOT / "build" / TRIED.name
+    runs = measure_all(candidates, arguments.seeds, data, kept)
+    if arguments.write:
+        write_tried([json.loads(line) for line in kept.read_text(encoding="utf-8").splitlines()])
+    print(json.dumps({name: [run["accuracy"] for run in each] for name, each in runs.items()}))
 
 
-# A factor of about eight, with room on both sides of the rates that stand.
-SPACE = {
-    "learning_rate": (0.004, 0.032),
-    "muon_learning_rate": (0.014, 0.11),
-}
+def settings(text: str) -> dict[str, Any]:
+    """A JSON object; argparse names this function where the text is none."""
+    return dict(json.loads(text))
 
 
-def suggest(trial: optuna.Trial, base: Recipe) -> Recipe:
-    """The recipe that a trial tries: `base` with rates of its own."""
-    values = {
-        name: trial.suggest_float(name, low, high, log=True) for name, (low, high) in SPACE.items()
-    }
-    return replace(base, **values)
+def write_tried(lines: list[dict[str, Any]]) -> None:
+    """Write a line for every choice of the assignment's; what names no commit is too old for it."""
+    chosen, tried = LADDER["assignment"].settings, {}
+    runs = [line for line in lines if line["model"].startswith("assignment") and "commit" in line]
+    for run in runs:
+        changed = tuple(name for name, value in run["settings"].items() if value != chosen[name])
+        value = " / ".join(str(run["settings"][name]) for name in changed)
+        tried.setdefault(changed, {}).setdefault(value, []).append(run["accuracy"])
+    as_it_is, rows = tried.pop(())[""], []
+    for names, values in tried.items():
+        values = {f"**{' / '.join(str(chosen[name]) for name in names)}**": as_it_is} | values
+        told = [f"{value}: {describe(accuracies)}" for value, accuracies in values.items()]
+        rows.append((" / ".join(f"`{name}`" for name in names), "; ".join(told)))
+    heads = "choice", "held-out accuracy: **as it is**, and what else was tried"
+    write_table("tried", heads, rows, caption(runs))
 
 
 if __name__ == "__main__":

@@ -1,61 +1,49 @@
-"""The benchmark scripts: each runs at a tiny size, chooses without test images, and resumes.
+"""The benchmarks: what a run's key holds, what is refused and written, and that each script runs.
 
 They run in this process, where torch is loaded already; what they start themselves does not.
 """
 
 import json
-import os
+import subprocess
 import sys
+from dataclasses import replace
 from importlib import import_module
-from pathlib import Path
 from types import SimpleNamespace
 
-from tools.notebook import NOTEBOOK
+from benchmarks import accuracy, book, epoch, measure, runs, search
+from benchmarks.variants import LADDER
 
 import psutil
 import pytest
 
-sys.path.append(str(NOTEBOOK.parents[1] / "benchmarks"))
-
-import accuracy
-import busy
-import search
-import training
-from measure import run_alone
-from recipes import RECIPES
-
-SCRIPTS = [
-    path.stem
-    for path in sorted((NOTEBOOK.parents[1] / "benchmarks").glob("*.py"))
-    if "__main__" in path.read_text(encoding="utf-8")
-]
+SCRIPTS = ["accuracy", "book", "epoch", "grading", "search"]
 REFUSED = {
-    "loader --share 0.02 --write": "error: --write",
-    "grading --small --write": "error: --write",
-    "accuracy --model further --write": "error: --write",
-    "accuracy --set width=3": "'width' is not in a recipe",
-    "accuracy --ladder --ablation": "not allowed with argument",
-    "time_to_accuracy --goal 0.5 --write": "error: --write",
-    "search --validation 0": "the test set is not searched",
+    "book --share 0.02 --write": "--write needs the whole data set",
+    "grading --small --write": "--write needs the whole data set and the real assignment",
+    "accuracy --model shift --write": "--write reports the assignment or --ingredients",
+    'search --set {"width":3}': "width=3 is not a setting; there are patch_size, dim",
+    'search --set {"dim":1.5}': "dim=1.5 should be like 128",
+    "search --set dim": "invalid settings value: 'dim'",
 }
+FACTS = {"date": "2026-11-29", "commit": "abc1234", "processor": "P, 2 cores", "device": "cpu"}
+FACTS |= {"threads": 2, "versions": "torch 1"}
 
 
 @pytest.fixture
 def run(monkeypatch, capsys):
-    """Runs a command, the script's name first; returns its exit status and what it printed."""
+    """Runs a command, the script's name first: its exit status and what it printed."""
 
-    def command(line, *more):
+    def command(line):
         name, *arguments = line.split()
-        # --write sets it for the whole process; so it is put back
-        monkeypatch.setenv("FASHION_MNIST_REQUIRED", os.environ.get("FASHION_MNIST_REQUIRED", "0"))
-        monkeypatch.setattr(sys, "argv", [f"benchmarks/{name}.py", *arguments, *map(str, more)])
+        monkeypatch.setattr(sys, "argv", [f"{name}.py", *arguments])
+        monkeypatch.setenv("FASHION_MNIST_REQUIRED", "0")  # put back, for --write sets it
         status = 0
         try:
-            import_module(name).main()
+            import_module(f"benchmarks.{name}").main()
         except SystemExit as end:
             status = end.code
         out, err = capsys.readouterr()
-        return SimpleNamespace(status=status, out=out, err=err)
+        return SimpleNamespace(status=status, out=out, err=" ".join(err.split()))
 
     return command
 
@@ -63,13 +51,24 @@ def run(monkeypatch, capsys):
 @pytest.fixture
 def result(run):
     """Runs a command that succeeds; returns the JSON object in its last line."""
+    return lambda line: json.loads(run(line).out.splitlines()[-1])
 
-    def command(line, *more):
-        ended = run(line, *more)
-        assert ended.status == 0, ended.err
-        return json.loads(ended.out.splitlines()[-1])
 
-    return command
+@pytest.fixture
+def page(monkeypatch, tmp_path):
+    """The benchmarks' page, in a copy of the pages that are written."""
+    for name in ("README.md", "benchmarks/README.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text((measure.ROOT / name).read_text(encoding="utf-8"))
+    monkeypatch.setattr(measure, "ROOT", tmp_path)
+    monkeypatch.setattr(measure, "README", tmp_path / "benchmarks" / "README.md")
+    return tmp_path / "benchmarks" / "README.md"
+
+
+def between(page, name):
+    """The lines that a page shows between the markers of a table."""
+    text = page.read_text(encoding="utf-8")
+    return text.partition(f"<!-- {name} -->\n")[2].partition("<!-- end")[0].splitlines()
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -77,92 +76,104 @@ def test_every_script_explains_itself(run, script):
     shown = run(f"{script} --help")
     assert shown.status == 0
     assert "one JSON object" in shown.out
-    assert f"python benchmarks/{script}.py" in shown.out
+    assert f"python -m benchmarks.{script}" in shown.out
 
 
 @pytest.mark.parametrize("command", REFUSED)
-def test_what_cannot_be_measured_or_written_down_ends_with_one_sentence(run, command):
+def test_what_cannot_be_measured_or_written_down_ends_with_one_sentence(run, monkeypatch, command):
+    monkeypatch.setattr(measure, "commit", lambda: "abc1234")
     refusal = run(command)
     assert refusal.status == 2
     assert REFUSED[command] in refusal.err
 
 
-@pytest.mark.slow
-def test_the_loader_is_compared_with_two_others(result):
-    measured = result("loader --share 0.02 --repeats 2")
-    assert len(measured["seconds"]) == 3
-    assert measured["ratio"] > 1
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_nothing_is_written_of_code_that_no_commit_has(run, monkeypatch, script):
+    for state in ("abc1234+", "unknown"):
+        monkeypatch.setattr(measure, "commit", lambda state=state: state)
+        refusal = run(f"{script} --write")
+        assert refusal.status == 2
+        assert "--write names a commit: commit or stash what `git status` shows" in refusal.err
 
 
-@pytest.mark.slow
-def test_training_is_compared_with_the_books_way(result, monkeypatch):
-    assignment = training.load_definitions()
-    assignment.num_epochs = 1
-    monkeypatch.setattr(training, "load_definitions", lambda: assignment)
-    monkeypatch.setattr(training, "PEAK_SIZE", 256)
-    measured = result("training --share 0.02 --repeats 1")
-    assert measured["ratio"] > 1
-    assert 0 < measured["share_of_peak"] < 1
-    assert all(len(values) == 1 for values in measured["accuracies"].values())
+def test_a_tree_has_changes_if_code_differs_but_not_pages_pictures_and_runs(monkeypatch, tmp_path):
+    def git(*command):
+        options = ["-c", "user.name=T", "-c", "user.email=t@localhost"]
+        subprocess.run(["git", *options, *command], cwd=tmp_path, check=True, capture_output=True)
+
+    monkeypatch.setattr(measure, "ROOT", tmp_path)
+    commit = measure.commit.__wrapped__  # without its memory
+    git("init")
+    for name in ("model.py", "README.md", "runs.jsonl", "picture.png"):
+        (tmp_path / name).write_text("old")
+    git("add", ".")
+    git("commit", "--message", "all")
+    for name in ("README.md", "runs.jsonl", "picture.png"):
+        (tmp_path / name).write_text("new")
+    clean = commit()
+    assert not clean.endswith("+")
+    (tmp_path / "model.py").write_text("new")
+    assert commit() == f"{clean}+"
 
 
-@pytest.mark.slow
-def test_the_time_to_an_accuracy_is_compared_with_the_books_way(result):
-    command = "time_to_accuracy --share 0.05 --repeats 1 --goal 0.3 --most-epochs 3"
-    assert result(command)["0.3"]["ratio"] > 1
-
-
-@pytest.mark.slow
-def test_a_goal_that_the_books_way_does_not_reach_is_told_with_what_it_reaches(run):
-    ended = run("time_to_accuracy --share 0.01 --repeats 1 --goal 0.99 --most-epochs 1")
-    assert ended.status == 0
-    assert "the book's way, seed 0: only" in ended.out
-    ((goal, found),) = json.loads(ended.out.splitlines()[-1]).items()
-    assert (goal, list(found["seconds"])) == ("0.99", ["ours"])
-    assert "ratio" not in found
-
-
-@pytest.mark.slow
-def test_an_epoch_is_timed_alone_and_beside_a_busy_loop(result, monkeypatch):
-    """The first epoch is timed; the others are told how long they took, and how they were run."""
-    runs, run_alone, before = [], busy.run_alone, len(psutil.Process().children())
-
-    def told(*command, environment):
-        waiting = {name: environment.get(name) for name in busy.WAITING}
-        company = len(psutil.Process().children()) - before
-        first = run_alone(*command, environment=environment) if not runs else runs[0][2]
-        runs.append((waiting, company, first))
-        return {"seconds": first["seconds"] * len(runs)}
-
-    monkeypatch.setattr(busy, "run_alone", told)
-    monkeypatch.setenv("GOMP_SPINCOUNT", "7")  # nobody's settings are ours
-    measured = result("busy --share 0.02 --repeats 1")
-    names = ["ours", "as torch comes", "asleep at once"]
-    assert list(measured["seconds"]) == names
-    assert [company for _, company, _ in runs] == [0, 1] * 3
-    spin, policy = (
-        [waiting[name] for waiting, _, _ in runs[::2]]
-        for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+def test_a_caption_is_what_the_runs_say_not_what_this_machine_is():
+    assert measure.caption([FACTS | {"seed": seed} for seed in (2, 0, 1)]) == (
+        "Measured: seeds 0 to 2; 2026-11-29; commit abc1234; P, 2 cores; cpu; threads: 2; torch 1."
     )
-    assert spin == [None, "300000", None]
-    assert policy == [None, None, "passive"]
-    assert measured["slowdown"] == pytest.approx(2)
-    assert measured["cost"] == pytest.approx(1 / 3)
+    other = FACTS | {"processor": "Q, 4 cores", "threads": 4}
+    two = measure.caption([FACTS, other])
+    assert "P, 2 cores and Q, 4 cores" in two
+    assert "threads: 2 and 4" in two
 
 
-@pytest.mark.slow
-def test_time_and_memory_are_drawn_over_the_number_of_images(result, tmp_path):
-    picture = tmp_path / "scaling.png"
-    command = "scaling --shares 0.01 0.05 --threads 1 --repeats 1 --picture"
-    measured = result(command, picture)
-    assert measured["exponents"].keys() == {"1"}
-    assert [point["images"] for point in measured["curves"]["1"]] == [600, 3000]
-    assert picture.read_bytes().startswith(b"\x89PNG")
+def test_comments_docstrings_and_layout_are_no_part_of_a_key():
+    plain = "def f(x):\n    return x + 1\n"
+    told = '"""Module."""\ndef f(x):  # why\n    """What."""\n\n    return (x +\n            1)\n'
+    assert runs.normalised(told) == runs.normalised(plain)
+    assert runs.normalised(plain.replace("1", "2")) != runs.normalised(plain)
 
 
 @pytest.fixture
-def few_images(monkeypatch):
-    """Lets the scripts that choose train on 2,000 images, and measure on 500."""
+def key(monkeypatch, loaders, tmp_path):
+    """The key of a run that is not trained."""
+    monkeypatch.setattr(runs, "train", lambda *_: {"accuracy": 0.5})
+
+    def key(variant=LADDER["assignment"], seed=0):
+        return runs.kept_run("any", variant, seed, loaders, tmp_path / "runs.jsonl")["key"]
+
+    return key
+
+
+def test_all_that_decides_a_run_is_in_its_key(key, monkeypatch):
+    variant, facts = LADDER["assignment"], measure.facts()
+    keys = [key(), key(seed=1), key(replace(variant, batch_size=8)), key(LADDER["shift"])]
+    keys += [key(replace(variant, num_epochs=1)), key(variant.changed({"dim": 8}))]
+    for changed in ({"processor": "other"}, {"threads": 99}, {"device": "other"}):
+        monkeypatch.setattr(runs, "facts", lambda _, changed=changed: facts | changed)
+        keys.append(key())
+    monkeypatch.setattr(runs, "facts", lambda _: facts)
+    assert key() == keys[0]
+    monkeypatch.setattr(runs.torch, "__version__", "other")
+    keys.append(key())
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize(("addition", "is_same"), [("\n# why\n", True), ("\nmore = 1\n", False)])
+def test_changed_code_changes_the_key_and_a_comment_does_not(key, monkeypatch, addition, is_same):
+    before, variant = key(), LADDER["assignment"]
+    for part in ("class PatchMLP", "def make_assignment", "class BatchLoader", "class History"):
+        sources = [*variant.sources(), *runs.SOURCES]
+        changed = [source + addition * (part in source) for source in sources]
+        assert changed != sources
+        with monkeypatch.context() as patch:
+            patch.setattr(runs, "SOURCES", changed[len(variant.sources()) :])
+            patch.setattr(type(variant), "sources", lambda _, own=changed[:2]: own)
+            assert (key() == before) == is_same
+
+
+@pytest.fixture
+def few_images(monkeypatch, tmp_path):
+    """Lets scripts train on 2,000 images and measure 500, and keep their runs in a new folder."""
     load = accuracy.load_fashion_mnist
 
     def load_few(*arguments):
@@ -173,63 +184,28 @@ def few_images(monkeypatch):
 
     for script in (accuracy, search):
         monkeypatch.setattr(script, "load_fashion_mnist", load_few)
+        monkeypatch.setattr(script, "ROOT", tmp_path)
+    return tmp_path / "build"
+
+
+@pytest.mark.slow
+def test_runs_are_kept_with_their_facts_so_that_a_command_goes_on_where_it_was(result, few_images):
+    first = result("accuracy --seeds 0")
+    both = result("accuracy --seeds 0 1")
+    lines = (few_images / "accuracy.jsonl").read_text().splitlines()
+    assert len(lines) == 2
+    assert both["assignment"][0] == first["assignment"][0]
+    kept = json.loads(lines[0])
+    assert FACTS.keys() | {"key", "seed", "settings", "last", "epochs", "losses"} <= kept.keys()
+    assert len(kept["epochs"]) == len(kept["losses"]) == 5
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("few_images")
-def test_accuracies_are_kept_so_that_a_command_goes_on_where_it_was(result, tmp_path):
-    command = "accuracy --model further --validation 10000 --set dims=4,6,8 hidden=8,8,8 --results"
-    first = result(command, tmp_path / "runs.jsonl", "--seeds", "0")
-    both = result(command, tmp_path / "runs.jsonl", "--seeds", "0", "1")
-    assert both["accuracies"][0] == first["accuracies"][0]
-    assert len(both["accuracies"]) == len((tmp_path / "runs.jsonl").read_text().splitlines()) == 2
-    assert both["std"] > 0
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("few_images")
-@pytest.mark.parametrize("model", ["assignment", "further"])
-def test_an_interrupted_run_goes_on_after_its_last_epoch(run, result, monkeypatch, model, tmp_path):
-    """As if nothing had happened: weights, averages, optimisers and random numbers are kept."""
-    sizes = "dims=4,6,8 hidden=8,8,8" if model == "further" else "dim=16"
-    command = f"accuracy --model {model} --validation 10000 --seeds 5 --set {sizes} --results"
-    add_step, losses = accuracy.WatchedHistory.add_step, []
-
-    def noted(history, loss, *more):
-        losses.append(loss.item())
-        add_step(history, loss, *more)
-
-    monkeypatch.setattr(accuracy.WatchedHistory, "add_step", noted)
-    whole = result(command, tmp_path / "whole" / "runs.jsonl")
-    expected = losses.copy()
-
-    def interrupted(history, *step):
-        if len(history) == 1:  # one epoch further than it was
-            raise KeyboardInterrupt
-        add_step(history, *step)
-
-    for _ in range(2):
-        with monkeypatch.context() as patch:
-            patch.setattr(accuracy.WatchedHistory, "add_step", interrupted)
-            assert run(command, tmp_path / "parts" / "runs.jsonl").status == 130
-    losses.clear()
-    parts = result(command, tmp_path / "parts" / "runs.jsonl")
-    steps = 3 * -(-2000 // RECIPES[model].batch_size)  # three of five epochs
-    assert losses == expected[-steps:]
-    assert (parts["last"], parts["epochs"]) == (whole["last"], whole["epochs"])
-    assert [path.name for path in (tmp_path / "parts").iterdir()] == ["runs.jsonl"]
-
-
-@pytest.mark.slow
-@pytest.mark.usefixtures("few_images")
-@pytest.mark.parametrize(
-    ("model", "times"),
-    [("further", 1), ("assignment", 6)],  # the last weights, and five averages
-)
-def test_the_test_images_are_read_only_when_the_training_is_done(
-    result, monkeypatch, model, times, tmp_path
-):
-    events, evaluate, train = [], accuracy.evaluate, accuracy.ASSIGNMENT.train
+@pytest.mark.parametrize(("model", "times"), [("shift", 1), ("assignment", 6)])
+def test_the_test_images_are_read_only_when_the_training_is_done(result, monkeypatch, model, times):
+    """Then once for the last weights, and once for each of five averages."""
+    events, evaluate, train = [], runs.evaluate, runs.ASSIGNMENT.train
 
     def noted(model, data):
         events.append(data.num_images)
@@ -240,67 +216,10 @@ def test_the_test_images_are_read_only_when_the_training_is_done(
         train(model, average, train_data, test_data, *more)
         events.append("trained")
 
-    monkeypatch.setattr(accuracy, "evaluate", noted)
-    monkeypatch.setattr(accuracy.ASSIGNMENT, "train", trained)
-    sizes = "dims=4,6,8 hidden=8,8,8" if model == "further" else "dim=16"
-    result(f"accuracy --model {model} --seeds 0 1 --set {sizes} --results", tmp_path / "runs")
-    assert events == ["trained", *[500] * times] * 2
-
-
-@pytest.fixture
-def summaries():
-    """What the models of a short ladder cost and reach; the second is beaten by the first."""
-    rungs = {"assignment": (8, 0.88), "schedule": (9, 0.87), "further": (90, 0.92)}
-    return [
-        {"model": name, "training": seconds, "mean": mean, "parameters": 1234, "multiply_adds": 5e6}
-        | {"accuracies": [mean - 0.002, mean + 0.002]}
-        for name, (seconds, mean) in rungs.items()
-    ]
-
-
-def test_the_ladder_is_drawn_and_tabled_with_its_pareto_front(summaries, monkeypatch, tmp_path):
-    monkeypatch.setattr(accuracy, "PICTURE", tmp_path / "ladder.png")
-    front = accuracy.pareto_front(summaries[::-1])
-    assert [summary["model"] for summary in front] == ["assignment", "further"]
-    accuracy.draw_ladder(summaries)
-    assert (tmp_path / "ladder.png").read_bytes().startswith(b"\x89PNG")
-    row = accuracy.ladder_table(summaries).splitlines()[4]
-    assert row.startswith("| 3 | `further` | every second MLP on shifted windows")
-    assert row.endswith("| 1,234 | 5.00 M | 90 | 92.00 ± 0.28 % |")
-
-
-def test_the_ablation_tells_what_each_ingredient_is_worth(summaries):
-    lines = accuracy.ablation_table([summaries[2], summaries[0] | {"model": "no-flip"}])
-    assert lines.splitlines()[2:4] == [
-        "| whole | 92.00 ± 0.28 % | |",
-        "| no image mirrored | 88.00 ± 0.28 % | -4.00 |",
-    ]
-
-
-def test_the_time_of_a_training_is_told_from_its_median_epoch_of_a_few_steps(monkeypatch):
-    def train(model, average, data, test_data, loss_function, optimizer, history):
-        history.seconds = [9, 2, 4, 3]  # the first warms up
-        assert (len(data), data.num_images) == (20, 20 * recipe.batch_size)
-        assert accuracy.torch.get_num_threads() == accuracy.os.cpu_count()
-
-    monkeypatch.setattr(accuracy.ASSIGNMENT, "train", train)
-    data, _ = accuracy.load_fashion_mnist(512)
-    recipe, before = RECIPES["further"], accuracy.torch.get_num_threads()
-    steps = recipe.num_epochs * -(-data.num_images // recipe.batch_size)
-    assert accuracy.training_seconds(recipe, data) == pytest.approx(steps * 3 / 20)
-    assert accuracy.torch.get_num_threads() == before
-
-
-@pytest.mark.slow
-def test_the_same_seed_gives_the_same_accuracies_in_another_process(result, tmp_path):
-    """Each with results of its own to keep, so that the second has to train as well."""
-    command = "accuracy --validation 50000 --seeds 3 --set num_epochs=1 --results"
-    here = result(command, tmp_path / "here")
-    script, *options = command.split()
-    file = str(Path(accuracy.__file__).with_name(f"{script}.py"))
-    there = run_alone(file, *options, str(tmp_path / "there"))
-    assert here["epochs"] == there["epochs"]
-    assert here["last"] == there["last"]
+    monkeypatch.setattr(runs, "evaluate", noted)
+    monkeypatch.setattr(runs.ASSIGNMENT, "train", trained)
+    result(f"accuracy --model {model} --seeds 0")
+    assert events == ["trained", *[500] * times]
 
 
 @pytest.fixture(scope="module")
@@ -312,30 +231,111 @@ def watched():
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_images")
-@pytest.mark.parametrize(
-    ("key", "command"),
-    [
-        ("mean", "accuracy --validation 10000 --seeds 0 --results"),
-        ("accuracy", "search --validation 10000 --epochs 1 --trials 2 --storage"),
-    ],
-    ids=["accuracy", "search"],
-)
-def test_choosing_never_opens_the_test_files(result, watched, key, command, tmp_path):
+def test_choosing_never_opens_the_test_files(run, watched, few_images):
     watched.clear()
-    chosen = result(command, tmp_path / "kept")
-    assert chosen[key] > 0.1
-    assert str(tmp_path / "kept") in watched
+    ended = run('search --seeds 1 --set {"dim":8}')
+    assert list(json.loads(ended.out.splitlines()[-1])) == ["assignment", 'assignment {"dim": 8}']
+    assert str(few_images / "tried.jsonl") in watched
     assert [name for name in watched if "t10k" in name] == []
+    watched.clear()  # a look at them would be noticed; the stand-in has no files to open
+    run("accuracy --seeds 0")
+    opened = [name for name in watched if "train-images" in name]
+    assert bool(opened) == any("t10k" in name for name in watched)
+
+
+def test_the_assignments_table_is_made_from_the_runs(page):
+    made = [
+        FACTS | {"seed": 0, "accuracy": 0.88, "last": 0.86, "epochs": [0.8, 0.88]},
+        FACTS | {"seed": 1, "accuracy": 0.89, "last": 0.87, "epochs": [0.9, 0.89]},
+    ]
+    accuracy.write_accuracy(made)
+    _, _, averaged, last, _, rises, caption = between(page.parents[1] / "README.md", "accuracy")
+    assert averaged.endswith("| 88.50 ± 0.71 % | 88.00 to 89.00 % |")
+    assert last.endswith("| 86.50 ± 0.71 % | 86.00 to 87.00 % |")
+    assert rises.endswith("rose at every epoch in 1 of 2 runs.")
+    assert caption == measure.caption(made)
+
+
+def test_an_ingredients_worth_is_told_added_and_taken_away(page, loaders):
+    names = [*LADDER, "without mirror"]
+    made = {name: [FACTS | {"accuracy": 0.9 + 0.01 * n}] for n, name in enumerate(names)}
+    accuracy.write_ingredients(made, loaders[0])
+    lines = between(page, "ingredients")
+    assert len(lines) == 2 + len(LADDER) + 2
+    assert lines[5].startswith("| `mirror`: half of the images mirrored")
+    assert lines[5].endswith("| 93.00 % | +2.00 |")  # 99 % without, 97 % with
+    assert lines[10].startswith("| `largest`: wider, two blocks a stage")
+    assert "| 2,480,794 | 24.83 M |" in lines[10]
+
+
+def test_what_was_tried_is_a_line_for_every_choice(page):
+    settings = LADDER["assignment"].settings
+    tried = [
+        FACTS | {"model": "assignment", "settings": settings | changed, "accuracy": reached}
+        for changed, reached in [({}, 0.88), ({"patch_size": 7}, 0.86), ({"patch_size": 28}, 0.87)]
+    ]
+    search.write_tried([*tried, {"model": "assignment", "accuracy": 0.1}])
+    assert between(page, "tried")[2:3] == [
+        "| `patch_size` | **14**: 88.00 %; 7: 86.00 %; 28: 87.00 % |"
+    ]
+
+
+def test_a_run_that_never_gets_there_counts_with_its_whole_time(page):
+    missed, reached = [(2.0, 0.8)] * 6, [(1.0, 0.8), (1.0, 0.9), (1.0, 0.9)]
+    assert book.way_to_goal(reached) == (2.0, True)
+    assert book.way_to_goal(missed) == (12.0, False)
+    made = {book.OURS: [reached], book.BOOK: [missed], book.MUON: [reached[1:]]}
+    whole = {name: [sum(s for s, _ in run[:5]) for run in each] for name, each in made.items()}
+    book.write_training(made, whole, 3.3, "Measured.")
+    lines = between(page, "training")
+    assert lines[3] == "| the book's way | 10 (10 to 10) | 80.00 % | 12 (12 to 12) | 1 |"
+    assert "takes 3.30 times as long" in lines[6]
+    assert "to 86.31 % 6.0 times in the mean, and 12.0 times as long as" in lines[6]
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("few_images")
-def test_a_look_at_the_test_files_would_be_noticed(run, watched, tmp_path):
-    """Or the test above could not fail. The stand-in has no files to open."""
-    watched.clear()
-    measured = run("accuracy --seeds 0 --set num_epochs=1 --results", tmp_path / "kept")
-    assert measured.status == 0
-    if "stand-in" in measured.out:
-        pytest.skip("needs the real data")
-    assert [name for name in watched if "t10k" in name]
+def test_loading_and_training_are_compared_with_the_books_way(result, page):
+    measured = result("book --share 0.01 --rounds 1 --most-epochs 6")
+    assert len(measured["loading"]) == 3
+    assert [len(run[0]) for run in measured["training"].values()] == [5, 6, 1]
+    book.write_loading(measured["loading"], "Measured.")
+    assert between(page, "loading")[2].startswith("| ours |")
+
+
+def test_an_epoch_is_timed_alone_and_beside_a_busy_loop_however_threads_wait(result, monkeypatch):
+    point, before, ways = epoch.point(0.01), len(psutil.Process().children()), set()
+
+    def noted(*command, environment=None):
+        if environment is None:
+            return 0  # the idle interpreter
+        waiting = [environment.get(name) for name in (*epoch.WAITING, "OMP_NUM_THREADS")]
+        ways.add((*waiting, len(psutil.Process().children()) - before))
+        return point
+
+    monkeypatch.setattr(measure, "run_alone", noted)
+    monkeypatch.setenv("GOMP_SPINCOUNT", "7")  # nobody's settings are ours
+    assert result("epoch --share 0.04 --rounds 1")["slowdown"] == 1
+    cores = str(epoch.CORES)
+    assert {(None, None, "1", 0), (None, None, cores, 0), (None, None, cores, 1)} <= ways
+    assert {("300000", None, cores, 1), (None, "passive", cores, 1)} <= ways
+    assert (point["images"], point["commit"]) == (600, measure.commit())
+
+
+def test_an_epochs_time_and_memory_are_a_row_for_every_point(page):
+    point = FACTS | {"images": 15000, "peak": 300 * epoch.MIB}
+    points = {
+        ("ours", 1, 0.25, False): [point | {"seconds": 1.0}, point | {"seconds": 2.0}],
+        ("asleep at once", 2, 1.0, True): [point | {"seconds": 4.0}],
+    }
+    epoch.write_epoch(points, 100 * epoch.MIB, 1.0, 2.0)
+    assert between(page, "epoch")[2:4] == [
+        "| ours | 1 | 15,000 |  | 1.5 (1 to 2) | 200 |",
+        "| asleep at once | 2 | 15,000 | yes | 4 (4 to 4) | 200 |",
+    ]
+
+
+@pytest.mark.slow
+def test_a_class_is_graded_at_a_tiny_size(result):
+    measured = result("grading --small --honest 1 --hostile 1 --cell-seconds 2")
+    assert measured["wrong"] == 0
+    assert [run[:3] for run in measured["runs"]] == [[1, 0, 1], [1, 0, 2], [1, 1, 2]]

@@ -1,19 +1,14 @@
-"""The second notebook's network and its optimiser, and the recipes that lead to it."""
+"""The second notebook's network and its optimiser, and the variants of the benchmarks."""
 
-import sys
-from dataclasses import replace
 from itertools import pairwise
-from pathlib import Path
+
+from benchmarks.runs import begin
+from benchmarks.variants import ABLATION, INGREDIENTS, LADDER, WORDS, Largest, further_without
 
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-
-sys.path.append(str(Path(__file__).resolve().parents[2] / "benchmarks"))
-
-import recipes
-from recipes import RECIPES
 
 
 def test_windows_join_neighbours_and_patches_part_them(further):
@@ -120,8 +115,8 @@ def test_muon_steps_as_torch_does(further):
             other.grad = mine.grad.clone()
         for optimizer in optimizers:
             optimizer.step()
-    for mine, other, begin in zip(ours, theirs, start, strict=True):
-        moved = (mine - begin).norm()
+    for mine, other, before in zip(ours, theirs, start, strict=True):
+        moved = (mine - before).norm()
         assert moved > 0.05
         assert (mine - other).norm() < 0.03 * moved
 
@@ -149,105 +144,91 @@ def test_the_learning_rate_rises_for_a_tenth_of_the_steps_and_falls_to_zero(furt
     assert all(rate > 0 for rate in rates)
 
 
-def test_the_recipe_of_the_assignment_is_the_notebooks_network(notebook):
-    torch.manual_seed(0)
-    model = notebook["make_model"]()
-    torch.manual_seed(0)
-    built = recipes.make_model(RECIPES["assignment"])
-    images = torch.randn(4, 28, 28)
-    assert_close(built(images), model(images), rtol=0, atol=0)
-    (optimizer,) = recipes.make_optimizer(RECIPES["assignment"], built, 10).parts
-    expected = notebook["make_optimizer"](model).param_groups[0]
-    got = optimizer.param_groups[0]
-    assert {k: v for k, v in got.items() if k != "params"} == {
-        k: v for k, v in expected.items() if k != "params"
-    }
+def built(variant, loaders):
+    """A variant's network, from seed 0, and its optimiser."""
+    model, _, optimizer = begin(variant, 0, loaders[0])
+    return model, optimizer
 
 
-def test_the_recipe_further_is_the_notebooks_mixer(further):
+def test_the_variant_assignment_is_the_notebooks_network(notebook, loaders):
+    model, optimizer = built(LADDER["assignment"], loaders)
     torch.manual_seed(0)
-    model = further["Mixer"](**further["mixer_sizes"], num_classes=10)
-    model.apply(recipes.ASSIGNMENT.init_weights)
-    torch.manual_seed(0)
-    built = recipes.make_model(RECIPES["further"])
-    for ours, theirs in zip(built.parameters(), model.parameters(), strict=True):
-        assert torch.equal(ours, theirs)
+    expected = notebook["make_model"]()
     images = torch.randn(4, 28, 28)
-    for mixer in (built.train(), model.train()):
+    assert_close(model(images), expected(images), rtol=0, atol=0)
+    wanted = notebook["make_optimizer"](expected)
+    assert type(optimizer) is type(wanted)
+    assert optimizer.defaults == wanted.defaults
+
+
+def test_the_ladder_leads_to_the_notebooks_mixer(further, loaders):
+    model, optimizer = built(LADDER["shift"], loaders)
+    torch.manual_seed(0)
+    expected = further["Mixer"](**further["mixer_sizes"], num_classes=10)
+    expected.apply(further["assignment"].init_weights)
+    images, seen = torch.randn(4, 28, 28), []
+    for mixer in (model.train(), expected.train()):
         torch.manual_seed(2)
-        mixer.seen = mixer(images)
-    assert_close(built.seen, model.seen, rtol=0, atol=1e-5)
-    assert_close(built.eval()(images), model.eval()(images), rtol=0, atol=1e-5)
-    *optimizers, first, second = recipes.make_optimizer(RECIPES["further"], built, 10).parts
-    assert [type(optimizer).__name__ for optimizer in optimizers] == ["Muon", "Adam"]
-    assert [first.optimizer, second.optimizer] == optimizers
-    rates = [optimizer.defaults["lr"] for optimizer in optimizers]
+        seen.append(mixer(images))
+    assert_close(*seen)
+    assert_close(model.eval()(images), expected.eval()(images))
+    muon, adam, *schedules = optimizer.parts
+    assert [type(muon).__name__, type(adam).__name__] == ["Muon", "Adam"]
+    assert [schedule.optimizer for schedule in schedules] == [muon, adam]
+    rates = [each.defaults["lr"] for each in (muon, adam)]
     assert rates == [further["mixer_rates"][k] for k in ("muon_learning_rate", "learning_rate")]
 
 
-def test_the_largest_model_averages_over_the_image_and_its_neighbours():
-    small = replace(RECIPES["largest"], dims=(4, 6, 8), hidden=(5, 6, 7), depth=1)
-    model = recipes.make_model(small).eval()
-    images = torch.randn(4, 28, 28)
-    views = [images.roll(move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
-    alone = [model.network(view) + model.network(view.flip(2)) for view in (images, *views)]
-    assert_close(model(images), alone[0] / 4 + sum(alone[1:]) / 16)
+def test_every_rung_of_the_ladder_changes_the_one_before_it_and_is_described():
+    assert all(a != b for a, b in pairwise(LADDER.values()))
+    assert list(LADDER) == list(WORDS)
+    assert set(ABLATION) == set(INGREDIENTS)
 
 
-def test_every_rung_of_the_ladder_changes_the_one_before_it_and_every_recipe_is_described():
-    rungs = list(recipes.LADDER.values())
-    assert all(a != b for a, b in pairwise(rungs))
-    assert set(RECIPES) == set(recipes.INGREDIENTS)
-    assert all(isinstance(text, str) for text in recipes.INGREDIENTS.values())
-
-
-@pytest.mark.parametrize("name", recipes.ABLATION)
-def test_a_recipe_of_the_ablation_is_another_function_or_training(name):
-    """Its network, its answers or its optimiser differ from those of `further`."""
-    models, passing, parts = [], [], []
-    for recipe in (RECIPES["further"], RECIPES[name]):
-        torch.manual_seed(0)
-        model = recipes.make_model(recipe)
-        parts.append(len(recipes.make_optimizer(recipe, model, 10).parts))
-        blocks = [m for m in model.modules() if isinstance(m, recipes.RecipeBlock)]
-        passing.append(not any(block.mlp1[2].weight.any() for block in blocks))
+@pytest.mark.parametrize("name", ABLATION)
+def test_an_ingredient_taken_away_is_another_function_or_training(name, loaders):
+    images, answers, kinds, rates = torch.randn(4, 28, 28), [], [], []
+    for variant in (LADDER["shift"], ABLATION[name]):
+        model, optimizer = built(variant, loaders)
+        kinds.append([type(part).__name__ for part in optimizer.parts])
+        rates.append([schedule.lr_lambdas[0](0) for schedule in optimizer.parts[2:]])
         for parameter in model.parameters():
             nn.init.normal_(parameter, std=0.1, generator=torch.Generator().manual_seed(0))
-        models.append(model.eval())
+        answers.append(model.eval()(images))
+    assert torch.allclose(*answers) == (name in ("schedule", "muon"))
+    assert (kinds[0] == kinds[1]) == (name != "muon")
+    assert (rates[0] == rates[1]) == (name != "schedule")
+
+
+def test_the_mixer_without_stages_has_the_blocks_of_step_3(notebook, loaders):
+    model, _ = built(ABLATION["stages"], loaders)
+    sizes = [notebook[name] for name in ("patch_size", "dim", "token_hidden", "channel_hidden")]
+    expected = notebook["PatchMLP"](*sizes, notebook["depth"], 10)
+    expected.load_state_dict(model.state_dict())
     images = torch.randn(4, 28, 28)
-    same_answer = torch.allclose(models[0](images), models[1](images))
-    assert same_answer == (name in ("no-schedule", "no-muon", "zero"))
-    assert (parts[0] != parts[1]) == (name in ("no-schedule", "no-muon"))
-    assert passing == [False, name == "zero"]
+    assert_close(model.eval()(images), (expected(images) + expected(images.flip(2))) / 2)
 
 
-@pytest.mark.parametrize(
-    ("setting", "value", "message"),
-    [
-        ("width", "3", "'width' is not in a recipe"),
-        ("dim", "wide", "'wide' is not a number"),
-        ("dim", "3,4", "'3,4' is not a number"),
-        ("depth", "1.5", "'1.5' is not a number"),
-        ("depth", "inf", "'inf' is not a number"),
-        ("dims", "3,x", "'3,x' is not a number"),
-    ],
-)
-def test_a_setting_that_means_nothing_is_refused(setting, value, message):
-    with pytest.raises(ValueError, match=message):
-        RECIPES["further"].changed(setting, value)
+def test_words_that_the_notebook_no_longer_contains_are_an_error(monkeypatch):
+    monkeypatch.setitem(INGREDIENTS, "shift", {"X[:, 2:-2]": "X"})
+    with pytest.raises(
+        ValueError, match=r"further.ipynb has no 'X\[:, 2:-2\]': change INGREDIENTS"
+    ):
+        further_without(("shift",))
 
 
-def test_sizes_of_several_stages_are_set_as_a_list():
-    assert RECIPES["further"].changed("dims", "3,4,5").dims == (3, 4, 5)
+def test_the_largest_network_averages_over_the_image_and_its_neighbours():
+    model, images = Largest().eval(), torch.randn(2, 28, 28)
+    for parameter in model.parameters():
+        nn.init.normal_(parameter, std=0.1)
+    views = [images.roll(move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+    alone = [super(Largest, model).forward(view) for view in (images, *views)]
+    assert_close(model(images), alone[0] / 2 + sum(alone[1:]) / 8)
 
 
-def test_a_recipe_without_residuals_and_norms_has_the_blocks_of_step_3(notebook):
-    plain = replace(RECIPES["flip"], layer_norm=False, residual=False, zero=False, depth=2)
-    built = recipes.make_model(plain)
-    sizes = plain.dim, plain.token_hidden, plain.channel_hidden, plain.depth
-    model = notebook["PatchMLP"](plain.patch_size, *sizes, 10)
-    for ours, theirs in zip(model.parameters(), built.parameters(), strict=True):
-        ours.data.copy_(theirs.data)
-    images = torch.randn(4, 28, 28)
-    assert model(images).any()  # zeros would agree with anything
-    assert_close(built.network(images), model(images), rtol=0, atol=0)
+def test_each_block_of_the_largest_network_starts_by_passing_on_its_input():
+    blocks = [layer for layer in Largest().layers if type(layer).__name__ == "MixerBlock"]
+    assert len(blocks) == 6
+    for block in blocks:
+        W = torch.randn(2, 2, 2, block.mlp1[0].in_features)
+        assert torch.equal(block(W), W)

@@ -1,7 +1,6 @@
 """Grading: what a submission earns, whatever it does, and whatever happens to the run."""
 
 import csv
-import json
 import os
 import re
 import shutil
@@ -311,18 +310,6 @@ def test_the_network_stays_reachable_without_the_option(three):
         nbformat.write(instead_of_double(f"{call}\n{DOUBLE}"), folder / "calls.ipynb")
         grade(folder, out, "--part", "4/4", "-n", "1", *options[:-1])
     assert points(rows(out)["calls"]) == FULL
-
-
-@pytest.mark.slow
-def test_the_benchmark_runs_at_a_tiny_size():
-    script = NOTEBOOK.parents[1] / "benchmarks" / "grading.py"
-    options = ["--small", "--honest", "1", "--hostile", "1", "--cell-seconds", "2"]
-    options += ["--workers", "1"]  # or the longer of the two would count, not their sum
-    command = [sys.executable, str(script), *options]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    result = json.loads(printed.splitlines()[-1])
-    assert (result["submissions"], result["hostile"], result["wrong"]) == (2, 1, 0)
-    assert 0 < result["ratio"] < 1.1
 
 
 def test_bad_input_ends_with_one_sentence(tmp_path, monkeypatch):
