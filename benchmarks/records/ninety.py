@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, linear, pad, relu
 
 goal = 0.90
-num_epochs, batch_size = 2, 512
-muon_rate, adam_rate = 0.04, 0.01  # at their highest
+num_epochs, batch_size = 2, 256
+muon_rate, adam_rate = 0.03, 0.01  # at their highest
 small, large = 32, 64  # features of a patch of 4 x 4 pixels, and of one of 8 x 8
 hidden = 64, 64, 128  # widths of the MLPs on a patch, on windows of 2 x 2 small ones, of large ones
 mean, deviation = 72.9, 90.0  # of the training pixels

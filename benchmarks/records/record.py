@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-RUNS = Path(__file__).with_name("runs.jsonl")
+RUNS, TRIED = (Path(__file__).with_name(f"{name}.jsonl") for name in ("runs", "tried"))
 ASSIGNMENT = load_definitions("fashion_mnist.ipynb")
 # The processor's own products in bfloat16 are four times as fast as those in float32; without
 # instructions for them they would be 100 times slower.
@@ -50,6 +50,7 @@ def measure(
             "seed": seed,
             "accuracy": judge(partial(answer, network), data[1]),
             "seconds": taken[0],
+            "unit_seconds": unit,
             "units": taken[0] / unit,
             "cpu_seconds": taken[1],
             "cpu_units": taken[1] / unit_cpu,
@@ -57,21 +58,24 @@ def measure(
         print(json.dumps(run), flush=True)
         runs.append(run)
     if arguments.keep:
-        keep([run | conditions() for run in runs])
+        kept = "".join(f"{json.dumps(run | conditions())}\n" for run in runs)
+        with (TRIED if arguments.validation else RUNS).open("a", encoding="utf-8") as file:
+            file.write(kept)
     print(json.dumps(summary(goal, runs)))
 
 
 def parse(goal: float) -> argparse.Namespace:
-    """The command line of a record; only what was measured on the real test images is kept."""
+    """The command line of a record; what is kept is of the real images and of a commit."""
     parser = argparse.ArgumentParser(description=f"A record: {goal:.1%} on the test images.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[9001], metavar="SEED")
     help_text = "hold out N training images and judge by them; the test files stay closed"
     parser.add_argument("--validation", type=int, default=0, metavar="N", help=help_text)
-    parser.add_argument("--keep", action="store_true", help=f"add the runs to {RUNS.name}")
+    keep_text = f"add the runs to {RUNS.name}, or those on held-out images to {TRIED.name}"
+    parser.add_argument("--keep", action="store_true", help=keep_text)
     arguments = parser.parse_args()
-    if arguments.keep and (arguments.validation or changes()):
-        parser.error("--keep needs the test images and a tree without changes to the code.")
     if arguments.keep:
+        if changed := changes():
+            parser.error(f"--keep notes the commit, but the code differs from it: {changed}")
         os.environ["FASHION_MNIST_REQUIRED"] = "1"
     return arguments
 
@@ -128,12 +132,6 @@ def conditions() -> dict[str, object]:
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-
-
-def keep(runs: list[dict[str, object]]) -> None:
-    """Add runs to those kept."""
-    with RUNS.open("a", encoding="utf-8") as file:
-        file.writelines(f"{json.dumps(run)}\n" for run in runs)
 
 
 def summary(goal: float, runs: list[dict[str, object]]) -> dict[str, object]:
