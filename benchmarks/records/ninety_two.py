@@ -19,7 +19,7 @@ goal = 0.92
 num_epochs, batch_size = 5, 256
 muon_rate, adam_rate = 0.03, 0.01  # at their highest
 small, large = 32, 64  # features of a patch of 4 x 4 pixels, and of one of 8 x 8
-hidden = 64, 64, 128  # widths of the MLPs on a patch, on windows of 2 x 2 small ones, of large ones
+hidden = 64, 64, 128  # widths of the MLPs on patches, on windows of small ones, of large ones
 mean, deviation = 72.9, 90.0  # of the training pixels
 dtype = torch.bfloat16 if BFLOAT16 else torch.float32
 
@@ -81,35 +81,35 @@ class Network(nn.Module):
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose steps are orthogonal matrices, by three iterations of Newton and Schulz."""
+    """Momentum whose steps are orthogonal matrices; those of one shape make one batch."""
 
     def __init__(self, matrices: list[Tensor], lr: float) -> None:
-        super().__init__(matrices, {"lr": lr})
+        shapes = {matrix.shape for matrix in matrices}
+        alike = [[matrix for matrix in matrices if matrix.shape == shape] for shape in shapes]
+        super().__init__([{"params": batch} for batch in alike], {"lr": lr})
 
     @torch.no_grad()
     def step(self) -> None:
-        (group,) = self.param_groups
-        for matrix in group["params"]:  # (rows, columns), or several of them
-            average = self.state[matrix].setdefault("average", torch.zeros_like(matrix))
-            average.lerp_(matrix.grad, 0.05)
-            ahead = matrix.grad.lerp(average, 0.95)
-            rows, columns = matrix.shape[-2:]
-            wide = (ahead.mT if rows > columns else ahead).to(dtype)
-            wide = wide / (wide.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-            for _ in range(3):
-                gram = wide @ wide.mT
-                wide = 3.4445 * wide + (-4.7750 * gram + 2.0315 * gram @ gram) @ wide
+        for group in self.param_groups:
+            gradient = torch.stack([matrix.grad for matrix in group["params"]])
+            average = self.state[group["params"][0]].setdefault("average", gradient * 0)
+            average.lerp_(gradient, 0.05)
+            rows, columns = gradient.shape[-2:]
+            ahead = gradient.lerp(average, 0.95).view(-1, rows, columns).to(dtype)
+            steps = orthogonalise(ahead.mT).mT if rows > columns else orthogonalise(ahead)
             rate = group["lr"] * max(1, rows / columns) ** 0.5
-            matrix.sub_(wide.mT if rows > columns else wide, alpha=rate)
+            for matrix, step in zip(group["params"], steps.view_as(gradient), strict=True):
+                matrix.sub_(step, alpha=rate)
 
 
-def make_optimizers(network: Network) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices, Adam for the biases and the classifier."""
-    matrices, others = [], [network.classifier.weight]
-    for parameter in network.parameters():
-        if parameter is not network.classifier.weight:
-            (matrices if parameter.ndim > 1 else others).append(parameter)
-    return [Muon(matrices, muon_rate), torch.optim.Adam(others, adam_rate, fused=True)]
+def orthogonalise(wide: Tensor) -> Tensor:
+    """Push the singular values of matrices (n, rows, columns) towards 1 (Newton-Schulz)."""
+    wide = wide / (wide.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(3):
+        gram = wide @ wide.mT
+        polynomial = torch.baddbmm(gram, gram, gram, beta=-4.7750, alpha=2.0315)
+        wide = torch.baddbmm(wide, polynomial, wide, beta=3.4445)
+    return wide
 
 
 def train(images: Tensor, labels: Tensor) -> Network:
@@ -117,7 +117,10 @@ def train(images: Tensor, labels: Tensor) -> Network:
     n, num_batches = len(images), math.ceil(len(images) / batch_size)
     patches = torch.cat([to_patches(images), to_patches(images.flip(2))])  # and their mirror images
     network, num_steps = Network(), num_epochs * num_batches
-    optimizers = make_optimizers(network)
+    head, parameters = network.classifier.weight, list(network.parameters())
+    matrices = [p for p in parameters if p.ndim > 1 and p is not head]
+    others = [p for p in parameters if p.ndim == 1 or p is head]
+    optimizers = [Muon(matrices, muon_rate), torch.optim.Adam(others, adam_rate, fused=True)]
 
     def height(step: int) -> float:  # the rates rise for a tenth of the steps, then fall to zero
         return min((step + 1) / (0.1 * num_steps), (num_steps - step) / (0.9 * num_steps))
