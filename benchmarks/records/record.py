@@ -41,7 +41,7 @@ def measure(
     """
     arguments = parse(goal)
     data = load_fashion_mnist(ASSIGNMENT.batch_size, validation=arguments.validation)
-    runs = []
+    runs, under = [], conditions()
     for seed in arguments.seeds:
         unit, unit_cpu = timed(lambda: train_assignment(data[0]), seed)[1:]
         network, *taken = timed(lambda: train(data[0].images, data[0].labels), seed)
@@ -58,7 +58,7 @@ def measure(
         print(json.dumps(run), flush=True)
         runs.append(run)
     if arguments.keep:
-        kept = "".join(f"{json.dumps(run | conditions())}\n" for run in runs)
+        kept = "".join(f"{json.dumps(run | under)}\n" for run in runs)
         with (TRIED if arguments.validation else RUNS).open("a", encoding="utf-8") as file:
             file.write(kept)
     print(json.dumps(summary(goal, runs)))
