@@ -64,6 +64,14 @@ def test_a_record_learns_what_is_easy(name, data, monkeypatch):
     assert (logits.argmax(dim=1) == data[0].labels).float().mean() > 0.9
 
 
+def test_a_record_does_without_bfloat16(data, monkeypatch):
+    script = import_module("ninety")
+    monkeypatch.setattr(script, "BFLOAT16", False)
+    monkeypatch.setattr(script, "dtype", torch.float32)
+    network = script.train(data[0].images, data[0].labels)
+    assert script.answer(network, data[0].images[:2]).shape == (2, 10)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_is_one_page(name):
     assert len(record.RUNS.with_name(f"{name}.py").read_text(encoding="utf-8").splitlines()) <= 150
