@@ -171,10 +171,10 @@ def grade_bytes(job: Job, name: str, content: bytes, digest: str, folder: Path) 
     except ReadError as error:
         grade = Grade.nothing(name, rubric.names, str(error), digest)
     grade.seconds, reason = round(time.monotonic() - start, 1), grade.reason
-    grade.add_reason("no report: writing it took too long, needed too much memory, or crashed")
-    keep_grade(job.out, grade)
-    grade.reason = reason
     if executed:
+        grade.add_reason("no report: writing it took too long, needed too much memory, or crashed")
+        keep_grade(job.out, grade)
+        grade.reason = reason
         file = file_for(job.out / "reports", name, ".html")
         _limit_cpu(REPORT)
         try:

@@ -48,7 +48,7 @@ MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_REVIVALS = 4  # new kernels in place of dead ones
 PATIENCE = 5  # seconds for a cell to obey an interrupt
 ASKING = 120  # seconds for all the questions, beyond the time for the cells
-OUTPUTS = ("stream", "display_data", "execute_result", "error", "clear_output")
+OUTPUTS = "stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"
 
 
 class StoppedError(Exception):
@@ -156,7 +156,7 @@ class Kernel(RunningKernel):
     def _show(self, message: dict[str, Any]) -> None:
         """Add to what the cell shows; what is left of it, in the end, must not be too much."""
         cell = self.client.nb.cells[self.cell]
-        if message["msg_type"] in (*OUTPUTS, "update_display_data"):
+        if message["msg_type"] in OUTPUTS:
             self.client.process_message(message, cell, self.cell)
             self.size += len(str(message["content"]))
         if self.size > MAX_OUTPUT:  # backspaces and returns applied?
@@ -329,10 +329,10 @@ class Runner:
     ) -> None:
         self.revive(notebook)
         file = self.result / f"{number}.npz"
-        arguments = f"{question['program']!r}, {question['inputs']!r}, globals(), {str(file)!r}"
         # In names of its own: the notebook's may hide builtins, and must not change.
         builtins = "__import__('builtins')"
-        arguments = arguments.replace("globals()", f"{builtins}.globals()")
+        arguments = f"{question['program']!r}, {question['inputs']!r}, "
+        arguments += f"{builtins}.globals(), {str(file)!r}"
         scope = f"(lambda scope: [{builtins}.exec({self.asked!r}, scope), "
         scope += f"scope['respond']({arguments})])({{'__name__': 'asked'}})"
         try:

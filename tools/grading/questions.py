@@ -608,12 +608,11 @@ def shares_of(reply: Reply) -> dict[str, float]:
     for name in ("model", "average"):
         try:
             if parameters := parameters_of(reply, name):
-                in_notebook = reply.model is None
-                shares[name] = (
-                    reply[f"{name}: share"].item()
-                    if in_notebook
-                    else count_right(rebuilt(parameters, reply.model), reply, load_data()[1])
-                )
+                if reply.model is None:
+                    shares[name] = reply[f"{name}: share"].item()
+                else:
+                    network = rebuilt(parameters, reply.model)
+                    shares[name] = count_right(network, reply, load_data()[1])
         except Wrong as error:
             problem = Wrong(f"`{name}` {error.found}", error.hint)
     if not shares:

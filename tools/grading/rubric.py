@@ -244,11 +244,10 @@ def load_rubric(assignment: Path = ASSIGNMENT) -> Rubric:
     else:
         sys.path.append(str(assignment.resolve().parent))
         module = importlib.import_module(assignment.stem)
-    names = {"decisive": "decisive", "imports": "IMPORTS"}
-    more = {name: getattr(module, n, None) for name, n in names.items()}
-    more = {name: value for name, value in more.items() if value}
+    decisive = getattr(module, "decisive", Rubric.decisive)
+    imports = getattr(module, "IMPORTS", Rubric.imports)
     try:
-        return Rubric(Path(module.NOTEBOOK), module.QUESTIONS, **more)
+        return Rubric(Path(module.NOTEBOOK), module.QUESTIONS, decisive, imports)
     except AttributeError as error:
         raise ValueError(f"{assignment} must define NOTEBOOK and QUESTIONS ({error}).") from None
 
