@@ -11,14 +11,15 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 try:
     from tools.grading import inside
-    from tools.grading.questions import IMPORTS, NOTEBOOK, QUESTIONS
+    from tools.grading.questions import QUESTIONS
     from tools.grading.results import advice_on, first_problem, save_report
-    from tools.grading.rubric import Arrays, Grade, Rubric, judge, replies_of, write_task
+    from tools.grading.rubric import Arrays, Grade, judge, load_rubric, replies_of, write_task
     from tools.reader import read_notebook
     from tools.report.exporter import ReportError
     from utils.data import named_folder
@@ -106,7 +107,7 @@ def grade_notebook(
     """Run a notebook, ask the questions of these numbers, and compare with the kept answers."""
     kept = kept_arrays()
     inputs, expected = ([kept[n][kind] for n in asked] for kind in ("input", "answer"))
-    rubric = Rubric(NOTEBOOK, [QUESTIONS[n] for n in asked], imports=IMPORTS)
+    rubric = replace(load_rubric(), questions=[QUESTIONS[n] for n in asked])
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         folder = Path(temporary).resolve()
         result = folder / inside.RESULT

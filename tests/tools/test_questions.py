@@ -7,7 +7,7 @@ from functools import cache, partial
 
 from tools.grading import inside, questions
 from tools.grading.questions import NOTEBOOK, QUESTIONS
-from tools.grading.rubric import Reply, Rubric, draw_all, expected_answer, judge
+from tools.grading.rubric import Reply, draw_all, expected_answer, judge, load_rubric
 from utils.data import BatchLoader
 from utils.definitions import load_definitions
 
@@ -19,7 +19,7 @@ from made_up import changed
 
 pytestmark = pytest.mark.slow
 
-RUBRIC = Rubric(NOTEBOOK, QUESTIONS)
+RUBRIC = load_rubric()
 LOOP, FORWARD = "optimizer.step()\n", "O2 = self.mlp2(O1.transpose(1, 2))"
 
 

@@ -1,9 +1,10 @@
 """Grade a class: every hand-in in a process of its own, several at a time, and none twice.
 
-A hand-in's way: its bytes are read once and digested; `grade_bytes`, in the process of its own,
-runs it in a box, judges what came back, and keeps its grade and its report in the results.
+A hand-in's way: its bytes are read once and digested; `Class.grade`, in a fork of this
+process, runs it in a box, judges what came back, and keeps its grade and its report in the results.
 """
 
+import gc
 import hashlib
 import json
 import multiprocessing
@@ -14,13 +15,14 @@ import sys
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.metadata import version
-from multiprocessing import forkserver
+from multiprocessing.connection import wait
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from tools.grading import box, inside
@@ -40,7 +42,6 @@ from tools.grading.rubric import (
     Rubric,
     draw_all,
     judge,
-    load_rubric,
     one_line,
     replies_of,
     write_task,
@@ -55,7 +56,6 @@ MEMORY = 4 * 2**30  # bytes of a judging process
 JUDGE = 90  # seconds of CPU time to judge one answer
 MAX_CPU = 300  # seconds of CPU time to judge all of them
 REPORT = 30  # seconds of CPU time to write a report
-VARIABLE = "GRADED_ASSIGNMENT"  # names the file with the questions for what is preloaded
 
 
 def available_cores() -> int:
@@ -68,153 +68,169 @@ def available_cores() -> int:
         return cores
 
 
-def start_to_load(assignment: Path) -> multiprocessing.context.BaseContext:
-    """Where judging processes are forked from: one that has loaded their libraries, once."""
-    context = multiprocessing.get_context("forkserver")
-    os.environ[VARIABLE] = str(assignment)
-    context.set_forkserver_preload(["tools.grading.classroom"])
-    forkserver.ensure_running()
-    del os.environ[VARIABLE]  # it is meant for that process alone
-    return context
+@dataclass(eq=False)
+class Judging:
+    """A hand-in that is being graded, by a process of its own and in a folder of its own."""
 
+    hand_in: HandIn
+    digest: str
+    process: BaseProcess
+    folder: Path
 
-@dataclass(frozen=True)
-class Job:
-    """What is the same for all submissions of a class."""
-
-    assignment: Path
-    limits: Limits
-    hidden: tuple[Path, ...]
-    out: Path
+    def end(self) -> None:
+        box.kill_tree(self.process.pid)
+        self.process.join()
+        box.remove(self.folder)
 
 
 class Class:
-    """Grades hand-ins, keeps what each has earned, and grades none twice."""
+    """Grades hand-ins, keeps what each has earned, and grades none twice.
 
-    def __init__(self, rubric: Rubric, job: Job) -> None:
-        self.rubric, self.job = rubric, job
-        self._stopped = threading.Event()
-        self._fork = start_to_load(job.assignment)
+    Args:
+        rubric: of the assignment.
+        limits: of every submission.
+        hidden: folders that no submission shall see.
+        out: where the results go.
+    """
 
-    @cached_property
-    def _decisive(self) -> bytes:
+    def __init__(self, rubric: Rubric, limits: Limits, hidden: Sequence[Path], out: Path) -> None:
+        self.rubric, self.limits, self.hidden, self.out = rubric, limits, hidden, out
+        torch.set_num_threads(1)  # a fork has lost the others, and would wait for them
+        with redirect_stdout(None):
+            self.model = vars(load_definitions(rubric.notebook))
+        self.decisive = self._digest()
+
+    def _digest(self) -> bytes:
         """A digest of all that decides about a grade but the submission itself."""
-        job, digest = self.job, hashlib.sha256()
+        limits = asdict(self.limits) | {"threads": 0}
         versions = [sys.version, *map(version, ("torch", "numpy", "nbval", "ipykernel"))]
-        facts = [asdict(job.limits) | {"threads": 0}, versions, self.rubric.decisive()]
-        digest.update(json.dumps(facts).encode())
+        digest = hashlib.sha256(json.dumps([limits, versions, self.rubric.decisive()]).encode())
         files = [*REPOSITORY.glob("utils/*.py"), *REPOSITORY.glob("tools/**/*.py")]
-        for file in [*sorted(files), job.assignment, self.rubric.notebook]:
+        for file in [*sorted(files), self.rubric.file, self.rubric.notebook]:
             digest.update(hashlib.sha256(file.read_bytes()).digest())
         return digest.digest()
 
     def grade_all(
         self, hand_ins: Sequence[HandIn], workers: int
-    ) -> Iterator[tuple[HandIn, Grade | Exception, bool]]:
+    ) -> Iterator[tuple[HandIn, Grade, bool]]:
         """Grade hand-ins; yield each when it is done, with its grade, and whether it was kept."""
-        pool = ThreadPoolExecutor(workers)
-        jobs: dict[Future, HandIn] = {pool.submit(self.grade, one): one for one in hand_ins}
+        waiting, running = deque(hand_ins), {}
         try:
-            for job in as_completed(jobs):
-                grade, is_kept = (job.exception(), False) if job.exception() else job.result()
-                yield jobs[job], grade, is_kept
+            while waiting or running:
+                if waiting and len(running) < workers:
+                    hand_in, content, digest = self._read(waiting.popleft())
+                    if grade := self._kept(hand_in.name, digest):
+                        yield hand_in, grade, True
+                    else:
+                        judging = self._begin(hand_in, content, digest)
+                        running[judging.process.sentinel] = judging
+                    continue
+                for sentinel in wait(running):
+                    running[sentinel].end()
+                    judging = running.pop(sentinel)
+                    yield judging.hand_in, self._grade_of(judging), False
         finally:  # an interrupt, above all
-            self._stopped.set()
-            pool.shutdown(cancel_futures=True)
+            for judging in running.values():
+                judging.end()
 
-    def grade(self, hand_in: HandIn) -> tuple[Grade, bool]:
-        """The grade of one hand-in, from an earlier run if nothing that decides has changed."""
-        content, problem, file = b"", hand_in.problem, grade_file(self.job.out, hand_in.name)
-        if hand_in.file:
-            with hand_in.file.open("rb") as opened:
-                content = opened.read(MAX_BYTES + 1)
-        digest = hashlib.sha256(self._decisive + problem.encode() + b"\0" + content).hexdigest()
-        if file.is_file() and (grade := read_grade(file)).digest == digest:
-            return grade, True
-        file.unlink(missing_ok=True)
-        if not problem:
-            self._grade_in_a_process(hand_in.name, content, digest)
-        if not file.is_file():
-            problem = problem or "judging it took too long, needed too much memory, or crashed"
-            grade = Grade.nothing(hand_in.name, self.rubric.names, problem, digest)
-            grade.look = "" if hand_in.problem else problem
-            keep_grade(self.job.out, grade)
-        return read_grade(file), False
+    def _read(self, hand_in: HandIn) -> tuple[HandIn, bytes, str]:
+        """A hand-in, its bytes, and the digest that stands for all that its grade depends on."""
+        content = b""
+        try:
+            if hand_in.file:
+                with hand_in.file.open("rb") as opened:
+                    content = opened.read(MAX_BYTES + 1)
+        except OSError as error:
+            hand_in = replace(hand_in, problem=f"The file cannot be read ({error.strerror}).")
+        parts = self.decisive, hand_in.problem.encode(), b"\0", content
+        return hand_in, content, hashlib.sha256(b"".join(parts)).hexdigest()
 
-    def _grade_in_a_process(self, name: str, content: bytes, digest: str) -> None:
+    def _kept(self, name: str, digest: str) -> Grade | None:
+        """The grade from an earlier run, if nothing that decides has changed since."""
+        file = grade_file(self.out, name)
+        grade = read_grade(file) if file.is_file() else None
+        return grade if grade and grade.digest == digest else None
+
+    def _begin(self, hand_in: HandIn, content: bytes, digest: str) -> Judging:
+        grade_file(self.out, hand_in.name).unlink(missing_ok=True)
         # Not a deeper folder: the names of sockets must be short.
         folder = Path(tempfile.mkdtemp(prefix="grading-")).resolve()
-        arguments = self.job, name, content, digest, folder
-        task = self._fork.Process(target=grade_bytes, args=arguments)
-        task.start()
+        arguments = hand_in, content, digest, folder
+        process = multiprocessing.get_context("fork").Process(target=self.grade, args=arguments)
+        process.start()
+        return Judging(hand_in, digest, process, folder)
+
+    def _grade_of(self, judging: Judging) -> Grade:
+        """What an ended judging has kept: nothing, where a submission was too much for it."""
+        name, file = judging.hand_in.name, grade_file(self.out, judging.hand_in.name)
+        if not file.is_file():
+            problem = "judging it took too long, needed too much memory, or crashed"
+            grade = Grade.nothing(name, self.rubric.names, problem, judging.digest)
+            grade.look = problem
+            keep_grade(self.out, grade)
+        return read_grade(file)
+
+    def grade(self, hand_in: HandIn, content: bytes, digest: str, folder: Path) -> None:
+        """Grade one hand-in and keep its grade; then write its report, and keep what hindered it.
+
+        In a process of its own, which is limited from here on.
+        """
+        _isolate()
+        start, executed = time.monotonic(), None
         try:
-            while task.is_alive() and not self._stopped.is_set():
-                task.join(0.2)
-        finally:
-            box.kill_tree(task.pid)
-            task.join()
-            box.remove(folder)
-        if self._stopped.is_set():
-            raise InterruptedError("the grader was stopped")
+            if hand_in.problem:
+                raise ReadError(hand_in.problem)
+            executed = read_notebook(content)
+            if not any(cell.cell_type == "code" for cell in executed.cells):
+                raise ReadError("The notebook has no code cell.")
+            grade, executed = self.run_and_judge(hand_in.name, executed, digest, folder)
+        except ReadError as error:
+            grade = Grade.nothing(hand_in.name, self.rubric.names, str(error), digest)
+        grade.seconds, reason = round(time.monotonic() - start, 1), grade.reason
+        if executed:
+            grade.add_reason("no report: it took too long, needed too much memory, or crashed")
+            keep_grade(self.out, grade)
+            grade.reason = reason
+            file = file_for(self.out / "reports", hand_in.name, ".html")
+            _limit_cpu(REPORT)
+            try:
+                save_report(file, executed, grade)
+            except Exception as error:  # whatever a submission shows: its grade must not be lost
+                problem = str(error).replace(str(file), file.name)  # no path of the grader's
+                grade.add_reason(f"no report: {type(error).__name__}: {one_line(problem, 150)}")
+        keep_grade(self.out, grade)
 
-
-def grade_bytes(job: Job, name: str, content: bytes, digest: str, folder: Path) -> None:
-    """Grade one submission and keep its grade; then write its report, and keep what hindered it."""
-    _isolate()
-    start, rubric = time.monotonic(), load_rubric(job.assignment)
-    executed = None
-    try:
-        executed = read_notebook(content)
-        if not any(cell.cell_type == "code" for cell in executed.cells):
-            raise ReadError("The notebook has no code cell.")
-        grade, executed = grade_notebook(job, name, executed, digest, folder, rubric)
-    except ReadError as error:
-        grade = Grade.nothing(name, rubric.names, str(error), digest)
-    grade.seconds, reason = round(time.monotonic() - start, 1), grade.reason
-    if executed:
-        grade.add_reason("no report: writing it took too long, needed too much memory, or crashed")
-        keep_grade(job.out, grade)
-        grade.reason = reason
-        file = file_for(job.out / "reports", name, ".html")
-        _limit_cpu(REPORT)
+    def run_and_judge(
+        self, name: str, notebook: NotebookNode, digest: str, folder: Path
+    ) -> tuple[Grade, NotebookNode]:
+        """Run a notebook in the box and judge it; return its grade and the notebook as it ran."""
+        rubric, limits = self.rubric, self.limits
+        inputs = draw_all(rubric.questions, int(digest[:12], 16))
+        how = {"seconds": limits.seconds, "cell_seconds": limits.cell_seconds}
+        # Sockets that are files pass a wall around the network.
+        how |= {"sockets": {"transport": "ipc", "ip": str(folder / "kernel")}}
+        write_task(folder, notebook, rubric, inputs, memory=limits.memory, **how)
+        end = box.run(folder, limits, self.hidden)
+        _limit_cpu(MAX_CPU)  # not before: the box would inherit it
+        results = [box.read_result(folder, name) for name in (inside.EXECUTED, inside.ANSWERS)]
+        executed, replies = notebook, {}
         try:
-            save_report(file, executed, grade)
-        except Exception as error:  # whatever a submission shows: its grade must not be lost
-            problem = str(error).replace(str(file), file.name)  # no path of the grader's
-            grade.add_reason(f"no report: {type(error).__name__}: {one_line(problem, 150)}")
-    keep_grade(job.out, grade)
-
-
-def grade_notebook(
-    job: Job, name: str, notebook: NotebookNode, digest: str, folder: Path, rubric: Rubric
-) -> tuple[Grade, NotebookNode]:
-    """Run a notebook in the box and judge it; return its grade and the notebook as it ran."""
-    inputs = draw_all(rubric.questions, int(digest[:12], 16))
-    how = {"seconds": job.limits.seconds, "cell_seconds": job.limits.cell_seconds}
-    # Sockets that are files pass a wall around the network.
-    how |= {"sockets": {"transport": "ipc", "ip": str(folder / "kernel")}}
-    write_task(folder, notebook, rubric, inputs, memory=job.limits.memory, **how)
-    end = box.run(folder, job.limits, job.hidden)
-    _limit_cpu(MAX_CPU)  # not before: the box would inherit it
-    replies, model = {}, vars(load_definitions(rubric.notebook))
-    results = [box.read_result(folder, name) for name in (inside.EXECUTED, inside.ANSWERS)]
-    try:
-        executed = read_notebook(results[0]) if results[0] else notebook
-        replies = replies_of(rubric, inputs, results[1], model) if results[1] else {}
-    except ReadError:
-        executed = notebook
-    except AnswerError as error:
-        end = end or str(error)
-    end = end or "no answer came back" * (not replies)
-    grade = judge(name, rubric, replies, end, partial(cpu_limit, JUDGE))
-    grade.explain(first_problem(executed) or end)
-    if any(results):
-        grade.digest = digest
-    else:  # a fault of the grader's, perhaps: it is graded again next time
-        grade.look = f"nothing came back from its box ({end})"
-    if notebook.metadata.get("orig_nbformat") == 3:
-        grade.add_reason("was in notebook format 3 (converted)")
-    return grade, executed
+            executed = read_notebook(results[0]) if results[0] else notebook
+            replies = replies_of(rubric, inputs, results[1], self.model) if results[1] else {}
+        except ReadError:
+            pass
+        except AnswerError as error:
+            end = end or str(error)
+        end = end or "no answer came back" * (not replies)
+        grade = judge(name, rubric, replies, end, partial(cpu_limit, JUDGE))
+        grade.explain(first_problem(executed) or end)
+        if any(results):
+            grade.digest = digest
+        else:  # a fault of the grader's, perhaps: it is graded again next time
+            grade.look = f"nothing came back from its box ({end})"
+        if notebook.metadata.get("orig_nbformat") == 3:
+            grade.add_reason("was in notebook format 3 (converted)")
+        return grade, executed
 
 
 @contextmanager
@@ -245,6 +261,7 @@ def _limit_cpu(seconds: float) -> None:
 def _isolate() -> None:
     """A group of its own, limits, no terminal; nothing left when the grader is gone."""
     os.setsid()
+    gc.freeze()  # looking through what the fork has inherited would copy it
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit(resource.RLIMIT_DATA, MEMORY)
@@ -258,11 +275,3 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     box.kill_tree(os.getpid())
-
-
-if VARIABLE in os.environ:  # this is the process that judging processes are forked from
-    torch.set_num_threads(1)  # a fork has lost the others, and would wait for them
-    with redirect_stdout(None):
-        _rubric = load_rubric(Path(os.environ[VARIABLE]))
-        load_definitions(_rubric.notebook)
-        _rubric.decisive()

@@ -26,7 +26,7 @@ from pathlib import Path
 from tools.files import write_whole
 from tools.grading import inside
 from tools.grading.box import LEVELS, REPOSITORY, Limits, control_group, find_level
-from tools.grading.classroom import Class, Job, available_cores, start_to_load
+from tools.grading.classroom import Class, available_cores
 from tools.grading.gradebook import fill_gradebook, hand_back, read_overrides, write_sources
 from tools.grading.handins import HandIn, collect
 from tools.grading.results import grade_file, merge
@@ -40,8 +40,6 @@ from filelock import FileLock, Timeout
 def main() -> None:
     arguments = _parse()
     try:
-        if arguments.submissions:
-            start_to_load(arguments.assignment.resolve())  # while this process does so, too
         if arguments.merge:
             graded = [(HandIn(g.submission), g) for g in merge(arguments.merge, arguments.out)]
             overrides = read_overrides(arguments.out / "overrides.csv")
@@ -117,13 +115,12 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
         _forget(out, hand_ins, arguments.regrade)
         limits = _limits(arguments)
         hidden = tuple({source if source.is_dir() else source.parent, out, REPOSITORY})
-        job = Job(arguments.assignment.resolve(), limits, hidden, out)
         print(f"{len(hand_ins)} submissions; {_walls(limits)}", file=sys.stderr)
         due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
         graded: list[tuple[HandIn, Grade]] = []
         with _alone_in(out):
             try:
-                _grade_all(Class(rubric, job), hand_ins, arguments.workers, graded)
+                _grade_all(Class(rubric, limits, hidden, out), hand_ins, arguments.workers, graded)
             finally:  # also of a class that was stopped
                 graded = hand_back(out, graded, overrides, due)
         notes += _fill(arguments, rubric, graded)
@@ -207,9 +204,6 @@ def _grade_all(
     """Fill `graded`, and print a line for every submission: how many are done, what is left."""
     start, new = time.monotonic(), 0
     for hand_in, grade, is_kept in run.grade_all(hand_ins, workers):
-        if isinstance(grade, Exception):
-            print(f"The grader itself failed on {one_line(hand_in.name)}: {grade}", file=sys.stderr)
-            continue
         graded.append((hand_in, grade))
         new += not is_kept
         line = f"{len(graded):>4} of {len(hand_ins)}  {grade.total:>3} of {grade.out_of}"

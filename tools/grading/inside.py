@@ -70,13 +70,14 @@ def excess(pid: int, folder: str, memory: int, times: float = 1) -> str:
         processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     for process in processes:
         with suppress(psutil.Error, OSError):
-            facts = process.memory_full_info() if len(processes) > 2 else process.memory_info()
-            used += getattr(facts, "pss", 0) or facts.rss
+            used += process.memory_info().rss
             for file in os.scandir(f"/proc/{process.pid}/fd"):
                 with suppress(OSError):
                     found = os.stat(file.path)
                     if found.st_nlink == 0:
                         unnamed[found.st_dev, found.st_ino] = found.st_blocks * 512
+    if used > times * memory:  # only then: it takes long, and holds up what is looked at
+        used = sum(map(_own_memory, processes))
     with suppress(OSError, subprocess.TimeoutExpired):  # du reads what is too deep for a path
         du = subprocess.run(["du", "-sk", folder], capture_output=True, text=True, timeout=5)
         disk = 1024 * int(du.stdout.split()[0]) if du.stdout.split() else 0
@@ -89,6 +90,14 @@ def excess(pid: int, folder: str, memory: int, times: float = 1) -> str:
     return ""
 
 
+def _own_memory(process: "psutil.Process") -> int:
+    """Bytes of a process; of pages that it shares with others its share, where Linux tells."""
+    with suppress(psutil.Error):
+        facts = process.memory_full_info()
+        return getattr(facts, "pss", 0) or facts.rss
+    return 0
+
+
 class Kernel(RunningKernel):
     """nbval's kernel, which is looked at while it works, and killed when it exceeds a limit.
 
@@ -97,7 +106,7 @@ class Kernel(RunningKernel):
     """
 
     def __init__(self, task: dict[str, Any], client: NotebookClient) -> None:
-        self.task, self.client, self.reply = task, client, {}
+        self.task, self.client, self.reply, self.next_look = task, client, {}, 0.0
         self.waiting: deque[dict[str, Any]] = deque()
         self.begin(None)
         nbval.kernel.KernelManager = partial(KernelManager, **task["sockets"])
@@ -109,7 +118,7 @@ class Kernel(RunningKernel):
         """Whatever is shown from now on is shown by this cell of the notebook; None: by none."""
         self.cell, self.size, self.shows_too_much = cell, 0, False
         self.client.clear_before_next_output = False
-        self.next_look, self.patience = 0.0, float("inf")
+        self.patience = float("inf")
 
     def run(self, source: str, seconds: float) -> None:
         """Run code silently, and wait until it has ended.
@@ -131,8 +140,10 @@ class Kernel(RunningKernel):
             if stream == "shell":
                 with suppress(Empty):
                     message = self.kc.get_shell_msg(timeout=0.05)
-                    self.reply, self.next_look = message["content"], 0.0
-                    self._look()  # what a cell leaves behind is not the next one's fault
+                    self.reply = message["content"]
+                    if self.cell is not None:  # what it leaves behind is not the next one's fault
+                        self.next_look = 0.0
+                        self._look()
                     return message
             self._look()
             if time.monotonic() > until:

@@ -210,10 +210,11 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Rubric:
-    """An assignment: its model answer, its questions, what else decides about a grade, and what the
-    questions import in the kernel.
+    """An assignment: the file that defines it, its model answer, its questions, what else decides
+    about a grade, and what the questions import in the kernel.
     """
 
+    file: Path
     notebook: Path
     questions: Sequence[Question]
     decisive: Callable[[], str] = str
@@ -247,7 +248,7 @@ def load_rubric(assignment: Path = ASSIGNMENT) -> Rubric:
     decisive = getattr(module, "decisive", Rubric.decisive)
     imports = getattr(module, "IMPORTS", Rubric.imports)
     try:
-        return Rubric(Path(module.NOTEBOOK), module.QUESTIONS, decisive, imports)
+        return Rubric(assignment, Path(module.NOTEBOOK), module.QUESTIONS, decisive, imports)
     except AttributeError as error:
         raise ValueError(f"{assignment} must define NOTEBOOK and QUESTIONS ({error}).") from None
 
