@@ -324,6 +324,76 @@ class loss_function:
 model, accuracy = PatchMLP(14, 128, 8, 256, 1, 10), 0.88""",
         }
     ),
+    "giant sizes": submission(
+        UNTRAINED,
+        train={
+            "a billion parameters that take no memory": """
+average = PatchMLP(14, 8, 8, 8, 1, 10)
+average.more = nn.Parameter(torch.zeros(1, 1).expand(10**6, 1000))""",
+        },
+        accuracy="accuracy = 0.88",
+    ),
+    "report and files": untouched(
+        {
+            "ten of ten points drawn into the output": """
+from IPython.display import HTML, Markdown, display
+display(HTML("<style>header {display: none}</style><h1>10 of 10 points</h1><table><tr><td>1 Load"
+             "</td><td>1 of 1</td></tr></table>"), Markdown("# submission.ipynb: 10 of 10 points"))
+print("test accuracy: 99.00 % (Fashion-MNIST)\\n10 of 10 points")""",
+            "a title and metadata that claim points": """
+print("\\x1b]0;10 of 10\\x07\\x1b[2J\\x1b[1;1H10 of 10 points\\r</script></pre>--><h1>10 of 10")""",
+            "results written beside the notebook": """
+import json, os
+claim = {"points": {"1 Load": 1, "2 Patchify": 2}, "total": 10, "out_of": 10, "reason": ""}
+for folder in (".", "..", "results", "feedback", "reports"):
+    try:
+        os.makedirs(folder, exist_ok=True)
+        for name in ("grades.csv", "grade.json", "result.json", "answers.json"):
+            with open(os.path.join(folder, name), "w") as file: json.dump(claim, file)
+    except OSError: pass""",
+            "modules under the names that a grader imports": """
+for name in ("json", "numpy", "torch", "nbval", "pytest", "secrets", "sitecustomize", "conftest",
+             "reference", "nbformat", "traceback", "tools", "utils"):
+    if not os.path.exists(f"{name}.py"):
+        with open(f"{name}.py", "w") as file: file.write("import os\\nos._exit(0)\\n")
+with open("pytest.ini", "w") as file: file.write("[pytest]\\naddopts = --collect-only\\n")""",
+            "links in place of its files": """
+for name in os.listdir("."):
+    if name.endswith((".ipynb", ".html", ".txt", ".json")):
+        os.remove(name)
+        os.symlink("/etc/hostname", name)
+os.symlink("/", "everything")""",
+        }
+    ),
+}
+if LEVEL == "bubblewrap":  # other walls hide nothing, and the README says so
+    FORGERIES["borrows"] = junk(
+        {
+            "the model answer from the repository": """
+from utils.definitions import load_definitions
+globals().update(vars(load_definitions()))""",
+            "the model answer from git": """
+import json, pathlib, subprocess, utils
+top = pathlib.Path(utils.__file__).parents[1]
+shown = subprocess.run(["git", "-C", str(top), "show", "HEAD:notebooks/fashion_mnist.ipynb"],
+                       capture_output=True, text=True).stdout
+for cell in json.loads(shown)["cells"]:
+    if "definition" in cell["metadata"].get("tags", []): exec("".join(cell["source"]))""",
+            "the model answer from any file that can be read": """
+import glob, itertools, json
+places = [str(top), "/tmp", "/var/tmp", "/dev/shm", "/proc/[0-9]*/cwd", "/proc/[0-9]*/root/tmp"]
+for place in places:
+    for path in itertools.islice(glob.iglob(place + "/**/*.ipynb", recursive=True), 200):
+        try: cells = json.load(open(path))["cells"]
+        except (OSError, ValueError): continue
+        if "raise NotImplementedError" in str(cells): continue
+        for cell in cells:
+            if "definition" in cell["metadata"].get("tags", []): exec("".join(cell["source"]))""",
+        }
+    )
+
+# Answers that are wrong, from kernels that are as they were.
+ANSWERS = {
     **{
         name: submission(
             BLOCKS,
@@ -786,70 +856,4 @@ test_counts = test_data.labels.bincount(minlength=10).tolist()"""
         },
         look="above training accuracy",
     ),
-    "giant sizes": submission(
-        UNTRAINED,
-        train={
-            "a billion parameters that take no memory": """
-average = PatchMLP(14, 8, 8, 8, 1, 10)
-average.more = nn.Parameter(torch.zeros(1, 1).expand(10**6, 1000))""",
-        },
-        accuracy="accuracy = 0.88",
-    ),
-    "report and files": untouched(
-        {
-            "ten of ten points drawn into the output": """
-from IPython.display import HTML, Markdown, display
-display(HTML("<style>header {display: none}</style><h1>10 of 10 points</h1><table><tr><td>1 Load"
-             "</td><td>1 of 1</td></tr></table>"), Markdown("# submission.ipynb: 10 of 10 points"))
-print("test accuracy: 99.00 % (Fashion-MNIST)\\n10 of 10 points")""",
-            "a title and metadata that claim points": """
-print("\\x1b]0;10 of 10\\x07\\x1b[2J\\x1b[1;1H10 of 10 points\\r</script></pre>--><h1>10 of 10")""",
-            "results written beside the notebook": """
-import json, os
-claim = {"points": {"1 Load": 1, "2 Patchify": 2}, "total": 10, "out_of": 10, "reason": ""}
-for folder in (".", "..", "results", "feedback", "reports"):
-    try:
-        os.makedirs(folder, exist_ok=True)
-        for name in ("grades.csv", "grade.json", "result.json", "answers.json"):
-            with open(os.path.join(folder, name), "w") as file: json.dump(claim, file)
-    except OSError: pass""",
-            "modules under the names that a grader imports": """
-for name in ("json", "numpy", "torch", "nbval", "pytest", "secrets", "sitecustomize", "conftest",
-             "reference", "nbformat", "traceback", "tools", "utils"):
-    if not os.path.exists(f"{name}.py"):
-        with open(f"{name}.py", "w") as file: file.write("import os\\nos._exit(0)\\n")
-with open("pytest.ini", "w") as file: file.write("[pytest]\\naddopts = --collect-only\\n")""",
-            "links in place of its files": """
-for name in os.listdir("."):
-    if name.endswith((".ipynb", ".html", ".txt", ".json")):
-        os.remove(name)
-        os.symlink("/etc/hostname", name)
-os.symlink("/", "everything")""",
-        }
-    ),
 }
-if LEVEL == "bubblewrap":  # other walls hide nothing, and the README says so
-    FORGERIES["borrows"] = junk(
-        {
-            "the model answer from the repository": """
-from utils.definitions import load_definitions
-globals().update(vars(load_definitions()))""",
-            "the model answer from git": """
-import json, pathlib, subprocess, utils
-top = pathlib.Path(utils.__file__).parents[1]
-shown = subprocess.run(["git", "-C", str(top), "show", "HEAD:notebooks/fashion_mnist.ipynb"],
-                       capture_output=True, text=True).stdout
-for cell in json.loads(shown)["cells"]:
-    if "definition" in cell["metadata"].get("tags", []): exec("".join(cell["source"]))""",
-            "the model answer from any file that can be read": """
-import glob, itertools, json
-places = [str(top), "/tmp", "/var/tmp", "/dev/shm", "/proc/[0-9]*/cwd", "/proc/[0-9]*/root/tmp"]
-for place in places:
-    for path in itertools.islice(glob.iglob(place + "/**/*.ipynb", recursive=True), 200):
-        try: cells = json.load(open(path))["cells"]
-        except (OSError, ValueError): continue
-        if "raise NotImplementedError" in str(cells): continue
-        for cell in cells:
-            if "definition" in cell["metadata"].get("tags", []): exec("".join(cell["source"]))""",
-        }
-    )

@@ -1,35 +1,47 @@
 """No forgery earns a point more than its honest part, and no honest variant loses one.
 
-Both corpora run against the real assignment, each submission trained for one epoch at most.
+All run against the real assignment, each submission trained for one epoch at most; those that only
+answer wrongly, without a kernel.
 """
 
 import csv
-import os
 import re
-import subprocess
 import sys
 
+from tools.grading import box, command
+
 import nbformat
+import no_kernel
 import pytest
-from forgeries import FORGERIES
+from forgeries import ANSWERS, FORGERIES
 from honest import HONEST
 
-CORPORA = {"honest": HONEST, "forgery": FORGERIES}
+CORPORA = {"honest": HONEST, "forgery": FORGERIES, "wrong answer": ANSWERS}
 CASES = {f"{kind}, {name}": c for kind, corpus in CORPORA.items() for name, c in corpus.items()}
 
 
 @pytest.fixture(scope="module")
 def rows(tmp_path_factory):
-    """The row of every submission: all are graded in one run of the command."""
-    folder, out = tmp_path_factory.mktemp("corpora"), tmp_path_factory.mktemp("out")
+    """The row of every submission: all are graded in two runs of the command."""
+    folder, rows = tmp_path_factory.mktemp("corpora"), {}
     for name, case in CASES.items():
-        nbformat.write(case.notebook, folder / f"{name}.ipynb")
-    command = [sys.executable, "-m", "tools.grading", str(folder), "--out", str(out)]
+        place = folder / ("answers" if name.startswith("wrong answer") else "boxed")
+        place.mkdir(exist_ok=True)
+        nbformat.write(case.notebook, place / f"{name}.ipynb")
     options = ["-n", "2", "--no-network", "--cell-seconds", "40"]
-    result = subprocess.run([*command, *options], capture_output=True, text=True, env=os.environ)
-    assert result.returncode == 0, result.stderr
-    with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
-        return {row["submission"].removesuffix(".ipynb"): row for row in csv.DictReader(file)}
+    with pytest.MonkeyPatch.context() as patch:
+        for place in folder.iterdir():
+            out = tmp_path_factory.mktemp(place.name)
+            patch.setattr(sys, "argv", ["grading", str(place), "--out", str(out), *options])
+            if place.name == "answers":
+                patch.setattr(box, "run", no_kernel.run)
+            with pytest.raises(SystemExit, match=r"^0$"):
+                command.main()
+            with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
+                table = list(csv.DictReader(file))
+            rows |= {row["submission"].removesuffix(".ipynb"): row for row in table}
+            patch.undo()
+    return rows
 
 
 def points(row):
@@ -58,6 +70,7 @@ def test_the_table_of_variants(rows, capsys):
 
 
 def test_the_corpora_are_as_large_as_they_have_to_be():
-    for corpus in CORPORA.values():
-        variants = [variant for case in corpus.values() for variant in case.variants]
+    for corpora in ([HONEST], [FORGERIES, ANSWERS]):
+        cases = [case for corpus in corpora for case in corpus.values()]
+        variants = [variant for case in cases for variant in case.variants]
         assert len(variants) == len(set(variants)) >= 30
