@@ -324,6 +324,29 @@ class loss_function:
 model, accuracy = PatchMLP(14, 128, 8, 256, 1, 10), 0.88""",
         }
     ),
+    "strings and giants": submission(
+        NONE,
+        load={"counts as words": LOAD + 'train_counts, test_counts = "6000" * 10, ["1000"] * 10'},
+        patchify={
+            "a trillion patches that take no memory": """
+patchify = lambda images, p: torch.zeros(1, 1, 1).expand(10**6, 10**6, p * p)"""
+        },
+        network={
+            "logits with a hundred dimensions, parameters of a trillion numbers": """
+class PatchMLP(nn.Module):
+    def __init__(self, *sizes):
+        super().__init__()
+        self.W = nn.Parameter(torch.zeros(1, 1).expand(10**6, 10**6))
+    def forward(self, images): return torch.zeros([1] * 60 + [len(images), 10])"""
+        },
+        loss={
+            "a loss with four thousand digits, an optimiser of words": """
+loss_function = lambda logits, labels: 10**4000
+make_optimizer = lambda model: "Adam(lr=0.01)\\ud800" """
+        },
+        train={"a trained network of words": 'average, model = "trained", b"\\xff"'},
+        accuracy={"accuracy of words": 'accuracy = "88.52 % (10 of 10 points)"'},
+    ),
     "giant sizes": submission(
         UNTRAINED,
         train={
@@ -520,29 +543,6 @@ make_optimizer = lambda model: Liar(0)"""
         },
         train={"a network that lies": "average = model = net = Liar(0)"},
         accuracy={"accuracy that lies": "accuracy = Liar(0.5)"},
-    ),
-    "strings and giants": submission(
-        NONE,
-        load={"counts as words": LOAD + 'train_counts, test_counts = "6000" * 10, ["1000"] * 10'},
-        patchify={
-            "a trillion patches that take no memory": """
-patchify = lambda images, p: torch.zeros(1, 1, 1).expand(10**6, 10**6, p * p)"""
-        },
-        network={
-            "logits with a hundred dimensions, parameters of a trillion numbers": """
-class PatchMLP(nn.Module):
-    def __init__(self, *sizes):
-        super().__init__()
-        self.W = nn.Parameter(torch.zeros(1, 1).expand(10**6, 10**6))
-    def forward(self, images): return torch.zeros([1] * 60 + [len(images), 10])"""
-        },
-        loss={
-            "a loss with four thousand digits, an optimiser of words": """
-loss_function = lambda logits, labels: 10**4000
-make_optimizer = lambda model: "Adam(lr=0.01)\\ud800" """
-        },
-        train={"a trained network of words": 'average, model = "trained", b"\\xff"'},
-        accuracy={"accuracy of words": 'accuracy = "88.52 % (10 of 10 points)"'},
     ),
     "nearly right, first": submission(
         [0, 1, 0, 0, 1, 0, 0, 1, 0, 0],
