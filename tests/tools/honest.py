@@ -140,18 +140,17 @@ history = Trainer(model, make_optimizer(model), loss_function).fit(train_data)""
     "a loader of its own": submission(
         load={
             "own DataLoader, torchvision's normalisation, shuffled test images": """
-import os
 from torch.utils.data import DataLoader, TensorDataset
-from torchvision import datasets, transforms
-folder = os.environ.get("FASHION_MNIST_ROOT", "../data")
-normalise = transforms.Normalize((0.2860,), (0.3530,))
+from torchvision import transforms
+given = load_fashion_mnist(512)
+std, mean = torch.std_mean(given[0].images / 255)
+normalise = transforms.Normalize((round(mean.item(), 4),), (round(std.item(), 4),))
 
-def load(is_train):
-    raw = datasets.FashionMNIST(folder, train=is_train)
-    images = normalise(raw.data[:, None] / 255)[:, 0]
-    return DataLoader(TensorDataset(images, raw.targets), batch_size=500, shuffle=True)
+def load(raw):
+    images = normalise(raw.images[:, None] / 255)[:, 0]
+    return DataLoader(TensorDataset(images, raw.labels), batch_size=500, shuffle=True)
 
-train_data, test_data = load(True), load(False)""",
+train_data, test_data = map(load, given)""",
             "counts as NumPy arrays": """
 import numpy as np
 train_counts = np.bincount(train_data.dataset.tensors[1].numpy())

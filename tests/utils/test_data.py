@@ -910,6 +910,13 @@ class TestStandIn:
         assert torch.equal(labels, drawn[1])
         assert not torch.equal(draw_standin(3000, seed=1)[0], drawn[0])
 
+    def test_torchs_default_type_changes_nothing(self, drawn):
+        torch.set_default_dtype(torch.double)
+        try:
+            assert torch.equal(draw_standin(3000, seed=0)[0], drawn[0])
+        finally:
+            torch.set_default_dtype(torch.float)
+
     def test_it_has_the_types_and_the_class_shares_of_the_real_one(self, drawn):
         images, labels = drawn
         assert (images.dtype, tuple(images.shape)) == (torch.uint8, (3000, 28, 28))
