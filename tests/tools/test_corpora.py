@@ -36,8 +36,7 @@ def rows(tmp_path_factory):
             if place.name == "answers":
                 patch.setattr(box, "run", no_kernel.run)
                 patch.setattr(classroom, "save_report", lambda *_: None)
-            with pytest.raises(SystemExit, match=r"^0$"):
-                command.main()
+            command.main()
             with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
                 table = list(csv.DictReader(file))
             rows |= {row["submission"].removesuffix(".ipynb"): row for row in table}

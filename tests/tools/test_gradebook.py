@@ -355,13 +355,12 @@ def test_a_class_from_its_zip_to_its_gradebook(tmp_path, monkeypatch, capsys):
     people = [[f"Participant {n}", "Jo", "", "", "20.00", "-"] for n in (1001, 1002, 1003)]
     book.write_text(table([["Identifier", "Name", "Status", "Grade", "Most", "Last"], *people]))
 
-    def run(*options, check=0):
+    def run(*options):
         common = ["--assignment", SMALL_ASSIGNMENT, "--no-network", "--gradebook", book]
         monkeypatch.setattr(
             "sys.argv", ["grading", *map(str, [source, "--out", out, *common, *options])]
         )
-        with pytest.raises(SystemExit, match=f"^{check}$"):
-            main()
+        main()
         rows = filled((out / "gradebook.csv").read_bytes())
         return {row[0]: row[3] for row in rows[1:] if row[3]}, capsys.readouterr()
 
@@ -383,4 +382,5 @@ def test_a_class_from_its_zip_to_its_gradebook(tmp_path, monkeypatch, capsys):
     [change] = (out / "changes.csv").read_text().splitlines()[1:]
     assert change == "Jo 1002,1 Add,0,1,1 by hand: I see"
     assert (out / "overrides.csv").read_text() == words
-    run("--regrade", "nobody", check="error: there is no submission 'nobody' to grade again.")
+    with pytest.raises(SystemExit, match=r"^error: there is no submission 'nobody'"):
+        run("--regrade", "nobody")

@@ -41,12 +41,6 @@ def call(monkeypatch, *arguments):
     main()
 
 
-def grade_here(monkeypatch, folder, out, *options):
-    """Grade a class in this process, up to the good end of the command."""
-    with pytest.raises(SystemExit, match=r"^0$"):
-        call(monkeypatch, folder, "--out", out, *options)
-
-
 def rows(out):
     """The table of grades: for each submission its row."""
     with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
@@ -170,7 +164,7 @@ def test_feedback_says_what_was_sent_what_came_back_what_was_expected_and_what_t
 def test_progress_counts_up_to_the_class_and_the_end_sums_up(graded):
     printed, number = graded[2].stderr, len(SMALL) + 1
     lines = re.findall(r"^ *(\d+) of (\d+) .*$", printed, flags=re.MULTILINE)
-    counts = [(int(done), int(all_)) for done, all_ in lines[:-1]]
+    counts = [(int(done), int(all_)) for done, all_ in lines]
     assert counts == [(n, number) for n in range(1, number + 1)]
     assert "left)" in printed
     summary = graded[2].stdout
@@ -210,14 +204,14 @@ def test_a_stopped_run_goes_on_and_grades_nothing_twice(three, monkeypatch, caps
     assert len(rows(out)) == len(first)
 
     nbformat.write(changed(small_notebook(), "a + b", "a - b"), folder / "d.ipynb")
-    grade_here(monkeypatch, folder, out, "-n", 2, *options)
+    call(monkeypatch, folder, "--out", out, "-n", 2, *options)
     assert f"{len(first)} of 4 graded before" in capsys.readouterr().err
     second = {file.name: file.stat().st_mtime_ns for file in (out / "results").iterdir()}
     assert first.items() <= second.items()
     assert len(rows(out)) == 4
 
     nbformat.write(changed(small_notebook(), "a + b", "a * b"), folder / "d.ipynb")
-    grade_here(monkeypatch, folder, out, "-n", 1, *options)
+    call(monkeypatch, folder, "--out", out, "-n", 1, *options)
     assert "3 of 4 graded before" in capsys.readouterr().err
 
 
@@ -271,7 +265,7 @@ def test_a_class_can_be_split_and_its_results_joined(three, tmp_path, monkeypatc
     (folder / "c.ipynb").unlink()
     parts = [tmp_path / number for number in "123"]  # the last one has nothing to do
     for part in parts:
-        grade_here(monkeypatch, folder, part, "--part", f"{part.name}/3", "-n", 1, *options)
+        call(monkeypatch, folder, "--out", part, "--part", f"{part.name}/3", "-n", 1, *options)
     call(monkeypatch, "--merge", *parts, "--out", out)
     assert {name: points(row) for name, row in rows(out).items()} == dict.fromkeys("ab", FULL)
     assert len(list(ET.parse(out / "grades.xml").getroot().iter("testcase"))) == 6

@@ -18,8 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -53,7 +52,9 @@ def main() -> None:
                 print(f"{1:>3}  {name}")
             print(f"{len(rubric.names):>3}  together")
         else:
-            sys.exit(_grade_class(arguments, rubric))
+            _grade_class(arguments, rubric)
+    except Timeout:
+        sys.exit(f"error: another run is writing into {arguments.out}.")
     except (ValueError, OSError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
@@ -96,8 +97,8 @@ def _parse() -> argparse.Namespace:
     return arguments
 
 
-def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
-    """Grade a class; return the exit status: 0 if every submission has its row."""
+def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> None:
+    """Grade a class, fill its gradebook, and say what was found."""
     source, part = arguments.submissions.resolve(), _part(arguments.part)
     with tempfile.TemporaryDirectory() as unpacked:
         hand_ins, notes = collect(source, Path(unpacked))
@@ -108,17 +109,18 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
             notes += write_sources(arguments.sources, hand_ins, starter)
         if not arguments.out:
             print("\n".join(notes))
-            return 0
+            return
         out, hand_ins = arguments.out.resolve(), hand_ins[part]
         overrides = read_overrides(out / "overrides.csv")
         _fill(arguments, rubric, [])  # tells at once what is wrong with the file
-        _forget(out, hand_ins, arguments.regrade)
         limits = _limits(arguments)
         hidden = tuple({source if source.is_dir() else source.parent, out, REPOSITORY})
         print(f"{len(hand_ins)} submissions; {_walls(limits)}", file=sys.stderr)
         due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
         graded: list[tuple[HandIn, Grade]] = []
-        with _alone_in(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with FileLock(out / ".lock", timeout=0):
+            _forget(out, hand_ins, arguments.regrade)
             try:
                 _grade_all(Class(rubric, limits, hidden, out), hand_ins, arguments.workers, graded)
             finally:  # also of a class that was stopped
@@ -128,20 +130,7 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> int:
     notes += [f"overrides.csv: there is no {': '.join(key)}" for key in overrides.keys() - wanted]
     notes = [one_line(note, 100_000) for note in notes]  # many names, perhaps
     print("\n".join([_summary([grade for _, grade in graded]), *notes]))
-    print(f"{len(graded)} of {len(hand_ins)} submissions: {out / 'grades.csv'}", file=sys.stderr)
-    if len(graded) < len(hand_ins):
-        print("Start it again to grade the others.", file=sys.stderr)
-    return int(len(graded) < len(hand_ins))
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    out.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(out / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise ValueError(f"another run is writing into {out}.") from None
+    print(f"{len(graded)} submissions: {out / 'grades.csv'}", file=sys.stderr)
 
 
 def _fill(
