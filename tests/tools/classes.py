@@ -113,6 +113,45 @@ except KeyboardInterrupt: pass
         WRONG_2,
         "the kernel ended",
     ),
+    "breaks the file of its first answer": (
+        with_cell(
+            small_notebook(),
+            """
+import numpy as np
+true_savez = np.savez
+def once(file, **arrays):
+    np.savez = true_savez
+    file.write(b"no archive")
+np.savez = once""",
+        ),
+        [0, 1, 1],
+        "step 1 Add",
+    ),
+    "leaves too much on disk": (
+        with_cell(
+            small_notebook(),
+            """
+import tempfile, time
+for _ in range(2):
+    with open(tempfile.mkdtemp() + "/hoard", "wb") as file:
+        for _ in range(40): file.write(bytes(2**24))
+time.sleep(2)""",
+        ),
+        FULL,
+        "code cell 2: (wrote more than 1 GiB|ran longer than 3 s)",
+    ),
+    "daemons that hoard": (
+        with_cell(
+            small_notebook(),
+            """
+import subprocess, sys, time
+hoard = f"{sys.executable} -c 'hoard = bytes([1]) * (3 * 2**28); import time; time.sleep(99)' &"
+for _ in range(2): subprocess.run(["setsid", "sh", "-c", hoard])
+time.sleep(2.5)""",
+        ),
+        FULL,
+        "code cell 2: (used more than 1 GiB|ran longer than 3 s)",
+    ),
     "three errors": (three_errors(), [0, 0, 0], "code cell 2: SyntaxError"),
     "empty": ("", [0, 0, 0], "The file is empty"),
     "not JSON": ("{'cells': []}", [0, 0, 0], "not JSON"),

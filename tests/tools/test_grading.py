@@ -10,7 +10,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 
-from tools.grading.box import find_level
+from tools.grading import classroom
+from tools.grading.box import REPOSITORY, find_level, walls
 from tools.grading.classroom import available_cores
 from tools.grading.command import main
 from tools.grading.results import ADVICE, file_for
@@ -213,6 +214,38 @@ def test_a_stopped_run_goes_on_and_grades_nothing_twice(three, monkeypatch, caps
     nbformat.write(changed(small_notebook(), "a + b", "a * b"), folder / "d.ipynb")
     call(monkeypatch, folder, "--out", out, "-n", 1, *options)
     assert "3 of 4 graded before" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_fault_of_the_machine_costs_nothing_once_it_is_mended(three, monkeypatch, capsys):
+    folder, out, options = three
+
+    def no_room(*arguments, **named):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(classroom, "write_task", no_room)
+        call(monkeypatch, folder, "--out", out, *options)
+    assert "look at a.ipynb: judging it" in capsys.readouterr().out
+    assert [row["total"] for row in rows(out).values()] == ["0"] * 3
+    (folder / "c.ipynb").unlink()
+    os.mkfifo(folder / "c.ipynb")
+    call(monkeypatch, folder, "--out", out, *options)
+    assert [row["total"] for row in rows(out).values()] == ["3", "3", "0"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_level(False) != "bubblewrap", reason="needs bubblewrap")
+def test_what_lies_in_a_folder_that_is_shown_is_hidden_all_the_same(tmp_path, monkeypatch):
+    data, private, own = (tmp_path / "data", tmp_path / "data" / "class", tmp_path / "own")
+    for folder in (private, own):
+        folder.mkdir(parents=True)
+        (folder / "a.ipynb").touch()
+    monkeypatch.setenv("FASHION_MNIST_ROOT", str(data))
+    command = walls("bubblewrap", own, [private, REPOSITORY], network=False)
+    for folder, expected in ((data, ["class"]), (private, []), (own, ["a.ipynb"])):
+        listed = subprocess.run([*command, "ls", str(folder)], capture_output=True, text=True)
+        assert listed.stdout.split() == expected, listed.stderr
 
 
 @pytest.mark.slow

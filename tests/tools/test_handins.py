@@ -6,6 +6,7 @@ import stat
 import unicodedata
 import zipfile
 from datetime import datetime
+from pathlib import Path
 
 from tools.grading.handins import collect
 
@@ -370,3 +371,29 @@ def test_utf_8_without_its_mark_is_recognised(made):
     content = pack(("jürgen_1_50_x.ipynb", ""))
     made.source.write_bytes(patched(content, 1, lambda flags: flags & ~0x08))
     assert list(made.rows()) == ["jürgen 1"]
+
+
+def test_a_folder_that_cannot_be_read_is_named_and_the_others_count(tmp_path, monkeypatch):
+    (tmp_path / "class" / "shut").mkdir(parents=True)
+    (tmp_path / "class" / "a.ipynb").write_text("a")
+    true = Path.iterdir
+
+    def iterdir(folder):
+        if folder.name == "shut":
+            raise PermissionError(13, "Permission denied")
+        return true(folder)
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    (tmp_path / "into").mkdir()
+    rows, notes = collect(tmp_path / "class", tmp_path / "into")
+    assert [row.name for row in rows] == ["a.ipynb"]
+    assert notes == ["shut: the folder cannot be read (Permission denied)"]
+
+
+def test_names_that_look_alike_when_escaped_stay_two(tmp_path):
+    for folder in ("class", "into"):
+        (tmp_path / folder).mkdir()
+    for name in ("b\x01.ipynb", "b\\x01.ipynb"):
+        (tmp_path / "class" / name).write_text("a")
+    rows, notes = collect(tmp_path / "class", tmp_path / "into")
+    assert (len({row.name for row in rows}), notes) == (2, [])

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from made_up import changed
+from torch import nn
 
 pytestmark = pytest.mark.slow
 
@@ -211,6 +212,28 @@ HIDDEN = {
     "fewer blocks": ("for _ in range(depth)", "for _ in range(min(depth, 2))"),
     "another width": ("self.stem = ", "sizes = num_patches, dim, 8, channel_hidden; self.stem = "),
 }
+
+
+def test_sizes_handed_on_wrongly_are_not_hidden_by_a_wrong_mlp(tmp_path):
+    sizes = "sizes = num_patches, dim, "
+    swapped = f"{sizes}token_hidden, channel_hidden", f"{sizes}channel_hidden, token_hidden"
+    names = defined(tmp_path, ("nn.ReLU(), ", "nn.GELU(), "), swapped)
+    assert lost(graded(names)) == [0, 0, 0, 1, 0, 1, 0, 0, 0, 0]
+
+
+def test_patches_whose_pixels_are_mixed_up_are_right_at_no_size(tmp_path):
+    names = defined(tmp_path)
+    true = names["patchify"]
+    names["patchify"] = lambda images, size: true(images, size).sort(2).values.sort(1).values
+    assert lost(graded(names))[1:3] == [1, 1]
+
+
+def test_a_loss_may_count_on_the_ten_classes(tmp_path):
+    names = defined(tmp_path)
+    names["loss_function"] = lambda logits, labels: (
+        -((nn.functional.one_hot(labels, 10) * logits.log_softmax(1)).sum(1).mean())
+    )
+    assert graded(names).total == 10
 
 
 @pytest.mark.parametrize("name", HIDDEN)

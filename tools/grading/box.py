@@ -44,7 +44,7 @@ class Limits:
     Attributes:
         seconds: for all its cells, of wall time.
         cell_seconds: for one cell, or one question.
-        memory: bytes; the watch from outside, which ends all, allows a quarter more.
+        memory: bytes; the watch from outside, which ends all, allows half as much more.
         network: whether it may reach the network.
         level: of the walls, one of `LEVELS`.
         threads: that its numerical libraries may use.
@@ -108,7 +108,7 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
         network: whether the network stays reachable.
     """
     if level == "bubblewrap":
-        needed = [str(path) for path in _needed()]
+        needed = [str(path) for path in needed_folders()]
         command = ["bwrap", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--cap-drop", "ALL"]
         command += ["--die-with-parent", "--new-session", "--proc", "/proc", "--dev", "/dev"]
         for path in SYSTEM:
@@ -116,11 +116,10 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
         for path in ("/tmp", "/dev/shm"):
             command += ["--perms", "1777", "--size", str(PRIVATE), "--tmpfs", path]
         shown = [Path(path) for path in (*SYSTEM, *needed)]
-        covered = [str(path) for path in sorted(hidden) if any(map(path.is_relative_to, shown))]
-        for path in covered:
-            command += ["--tmpfs", path]
-        for path in needed + ["/run/systemd/resolve"] * network:
-            command += ["--ro-bind-try", path, path]
+        covered = [str(path) for path in hidden if any(map(path.is_relative_to, shown))]
+        for path in sorted({*needed, *covered}):  # a folder before what lies in it
+            command += ["--tmpfs", path] if path in covered else ["--ro-bind", path, path]
+        command += ["--ro-bind-try", *["/run/systemd/resolve"] * 2] * network
         command += ["--bind", str(folder), str(folder)]
         # What is written there would be memory of nobody's; and root may write to the last three.
         for path in ("/", "/dev", *covered):
@@ -134,7 +133,7 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
     return []
 
 
-def _needed() -> list[Path]:
+def needed_folders() -> list[Path]:
     """What a kernel must see: Python, its packages and libraries, `utils`, the data."""
     paths = [Path(sys.prefix), Path(sys.base_prefix), *map(Path, site.getsitepackages())]
     paths += [Path(site.getusersitepackages())] if site.ENABLE_USER_SITE else []
@@ -182,8 +181,8 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **({"FASHION_MNIST_ROOT": str(data)} if data else {}),
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
+        "HOME": str(folder / "work"),
+        "TMPDIR": str(folder / "work"),
         "IPYTHONDIR": str(folder / ".ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder),  # the names of sockets must be short
         "JUPYTER_PLATFORM_DIRS": "1",
@@ -194,7 +193,7 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
 
 def _watch(process: subprocess.Popen, folder: Path, limits: Limits) -> str:
     """Wait for the end; return why it has to be ended before, or nothing."""
-    end = time.monotonic() + limits.seconds + inside.ASKING + START
+    end = time.monotonic() + 2 * limits.seconds + inside.ASKING + START  # cells may run again
     pause, before = 0.25, ""
     while True:
         with suppress(subprocess.TimeoutExpired):

@@ -4,6 +4,7 @@ A hand-in's way: its bytes are read once and digested; `Class.grade`, in a fork 
 process, runs it in a box, judges what came back, and keeps its grade and its report in the results.
 """
 
+import errno
 import gc
 import hashlib
 import json
@@ -11,6 +12,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import stat
 import sys
 import tempfile
 import threading
@@ -56,6 +58,7 @@ MEMORY = 4 * 2**30  # bytes of a judging process
 JUDGE = 90  # seconds of CPU time to judge one answer
 MAX_CPU = 300  # seconds of CPU time to judge all of them
 REPORT = 30  # seconds of CPU time to write a report
+INTERRUPT = {signal.SIGINT}
 
 
 def available_cores() -> int:
@@ -129,7 +132,10 @@ class Class:
                     running[sentinel].end()
                     judging = running.pop(sentinel)
                     yield judging.hand_in, self._grade_of(judging), False
-        finally:  # an interrupt, above all
+        except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would leave folders behind
+            raise
+        finally:
             for judging in running.values():
                 judging.end()
 
@@ -138,8 +144,12 @@ class Class:
         content = b""
         try:
             if hand_in.file:
-                with hand_in.file.open("rb") as opened:
+                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+                with os.fdopen(os.open(hand_in.file, flags), "rb") as opened:
+                    if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                        raise OSError(errno.EINVAL, "it is no regular file any more")
                     content = opened.read(MAX_BYTES + 1)
+                hand_in = replace(hand_in, digest=hashlib.sha256(content).hexdigest())
         except OSError as error:
             hand_in = replace(hand_in, problem=f"The file cannot be read ({error.strerror}).")
         parts = self.decisive, hand_in.problem.encode(), b"\0", content
@@ -157,15 +167,17 @@ class Class:
         folder = Path(tempfile.mkdtemp(prefix="grading-")).resolve()
         arguments = hand_in, content, digest, folder
         process = multiprocessing.get_context("fork").Process(target=self.grade, args=arguments)
+        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPT)  # one in a fork would be lost
         process.start()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPT)
         return Judging(hand_in, digest, process, folder)
 
     def _grade_of(self, judging: Judging) -> Grade:
-        """What an ended judging has kept: nothing, where a submission was too much for it."""
+        """What an ended judging has kept; if nothing, whoever's fault it was, it is tried again."""
         name, file = judging.hand_in.name, grade_file(self.out, judging.hand_in.name)
         if not file.is_file():
             problem = "judging it took too long, needed too much memory, or crashed"
-            grade = Grade.nothing(name, self.rubric.names, problem, judging.digest)
+            grade = Grade.nothing(name, self.rubric.names, problem, digest="")
             grade.look = problem
             keep_grade(self.out, grade)
         return read_grade(file)
@@ -186,11 +198,11 @@ class Class:
             grade, executed = self.run_and_judge(hand_in.name, executed, digest, folder)
         except ReadError as error:
             grade = Grade.nothing(hand_in.name, self.rubric.names, str(error), digest)
-        grade.seconds, reason = round(time.monotonic() - start, 1), grade.reason
+        grade.seconds = round(time.monotonic() - start, 1)
         if executed:
-            grade.add_reason("no report: it took too long, needed too much memory, or crashed")
-            keep_grade(self.out, grade)
-            grade.reason = reason
+            early = replace(grade, digest="")  # if this is all, it is graded again next time
+            early.add_reason("no report: it took too long, needed too much memory, or crashed")
+            keep_grade(self.out, early)
             file = file_for(self.out / "reports", hand_in.name, ".html")
             _limit_cpu(REPORT)
             try:
@@ -264,6 +276,7 @@ def _isolate() -> None:
     gc.freeze()  # looking through what the fork has inherited would copy it
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPT)  # the box would inherit it
     _limit(resource.RLIMIT_DATA, MEMORY)
     _limit(resource.RLIMIT_CORE, 0)
     nowhere = os.open(os.devnull, os.O_RDWR)

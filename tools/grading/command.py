@@ -24,7 +24,14 @@ from pathlib import Path
 
 from tools.files import write_whole
 from tools.grading import inside
-from tools.grading.box import LEVELS, REPOSITORY, Limits, control_group, find_level
+from tools.grading.box import (
+    LEVELS,
+    REPOSITORY,
+    Limits,
+    control_group,
+    find_level,
+    needed_folders,
+)
 from tools.grading.classroom import Class, available_cores
 from tools.grading.gradebook import fill_gradebook, hand_back, read_overrides, write_sources
 from tools.grading.handins import HandIn, collect
@@ -114,7 +121,7 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> None:
         overrides = read_overrides(out / "overrides.csv")
         _fill(arguments, rubric, [])  # tells at once what is wrong with the file
         limits = _limits(arguments)
-        hidden = tuple({source if source.is_dir() else source.parent, out, REPOSITORY})
+        hidden = _hidden(source, out)
         print(f"{len(hand_ins)} submissions; {_walls(limits)}", file=sys.stderr)
         due = arguments.due and arguments.due.astimezone().replace(tzinfo=None)
         graded: list[tuple[HandIn, Grade]] = []
@@ -131,6 +138,21 @@ def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> None:
     notes = [one_line(note, 100_000) for note in notes]  # many names, perhaps
     print("\n".join([_summary([grade for _, grade in graded]), *notes]))
     print(f"{len(graded)} submissions: {out / 'grades.csv'}", file=sys.stderr)
+
+
+def _hidden(source: Path, out: Path) -> set[Path]:
+    """What no submission shall see.
+
+    Raises:
+        ValueError: if every submission has to see it, or the results would be taken for hand-ins.
+    """
+    if source.is_dir() and out.is_relative_to(source):
+        raise ValueError("--out lies in the folder of submissions: give it another place.")
+    folder, temporary = source if source.is_dir() else source.parent, Path(tempfile.gettempdir())
+    hidden = {folder, out, REPOSITORY, temporary.resolve()}
+    if seen := hidden.intersection(needed_folders()):
+        raise ValueError(f"every submission reads {seen.pop()}: put nothing of the class there.")
+    return hidden
 
 
 def _fill(

@@ -48,6 +48,7 @@ class HandIn:
     submitted: float = 0.0  # seconds since 1970; 0 where no time means anything
     file: Path | None = None  # a regular file to grade
     problem: str = ""  # why there is none, and what to do
+    digest: str = ""  # of its bytes, once they have been read
 
     def is_late(self, due: datetime | None) -> bool | None:
         """Whether the platform, or else its time, says that it came late; None if neither."""
@@ -83,7 +84,7 @@ def collect(source: Path, into: Path) -> tuple[list[HandIn], list[str]]:
 
 def shown(name: str) -> str:
     """A name for tables, XML and terminals: short, and what cannot be seen in it is escaped."""
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
+    text = "".join(c if c.isprintable() and c != "\\" else ascii(c)[1:-1] for c in name)
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return text if len(text) <= 500 else f"{text[:480]}… {digest}"
 
@@ -93,6 +94,7 @@ class _Walk:
 
     def __init__(self, into: Path) -> None:
         self.found: list[_Found] = []
+        self.notes: list[str] = []
         self.owners: dict[Parts, HandIn] = {}
         self._into, self._left = into, MAX_ZIP
 
@@ -100,7 +102,15 @@ class _Walk:
         """Without recursion: a class can be nested deeper than Python's stack."""
         folders = [top]
         while folders:
-            for path in sorted(folders.pop().iterdir()):
+            try:
+                paths = sorted((folder := folders.pop()).iterdir())
+            except OSError as error:
+                if folder == top:
+                    raise
+                where = shown(folder.relative_to(top).as_posix())
+                self.notes.append(f"{where}: the folder cannot be read ({error.strerror})")
+                continue
+            for path in paths:
                 facts = path.lstat()
                 if stat.S_ISDIR(facts.st_mode):
                     folders.append(path)
@@ -160,7 +170,7 @@ class _Walk:
 
 def _rows(walk: _Walk) -> tuple[list[HandIn], list[str]]:
     """One row for each student, and for each hand-in that nothing recognises."""
-    owners, groups, rows, notes, rest = _owners(walk), defaultdict(list), [], [], []
+    owners, groups, rows, notes, rest = _owners(walk), defaultdict(list), [], walk.notes, []
     for parts, is_hand_in, times, found in walk.found:
         owner, order = next((owners[p] for p in accumulate(zip(parts)) if p in owners), (found, 0))
         group = groups[owner.platform, owner.student or owner.name]

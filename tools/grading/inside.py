@@ -6,11 +6,13 @@ system has: a student's check runs it, too. A submission that spoils it has spoi
 """
 
 import base64
+import ctypes
 import inspect
 import io
 import json
 import linecache
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -48,6 +50,7 @@ MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_REVIVALS = 4  # new kernels in place of dead ones
 PATIENCE = 5  # seconds for a cell to obey an interrupt
 ASKING = 120  # seconds for all the questions, beyond the time for the cells
+PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 OUTPUTS = "stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"
 
 
@@ -92,8 +95,11 @@ def excess(pid: int, folder: str, memory: int, times: float = 1) -> str:
 
 def _own_memory(process: "psutil.Process") -> int:
     """Bytes of a process; of pages that it shares with others its share, where Linux tells."""
-    with suppress(psutil.Error):
-        facts = process.memory_full_info()
+    with suppress(psutil.NoSuchProcess):
+        try:
+            facts = process.memory_full_info()
+        except psutil.AccessDenied:  # it hides, but not how much is resident
+            facts = process.memory_info()
         return getattr(facts, "pss", 0) or facts.rss
     return 0
 
@@ -196,11 +202,9 @@ class Kernel(RunningKernel):
     def stop(self) -> None:
         """End the kernel and whatever it has started."""
         if hasattr(self, "km"):
-            if psutil:
+            for process in psutil.Process().children(recursive=True) if psutil else []:
                 with suppress(psutil.NoSuchProcess):
-                    for process in psutil.Process(self.km.provisioner.pid).children(recursive=True):
-                        with suppress(psutil.NoSuchProcess):
-                            process.kill()
+                    process.kill()
             self.km.shutdown_kernel(now=True)
             del self.km  # its channels stay: closing them may wait for the kernel's answer
             self.kc.iopub_channel.socket.close(linger=0)  # but not what floods the memory
@@ -248,6 +252,7 @@ class Runner:
         self.code = [self.notebook.cells[place] for place in self.places]
         self.end = time.monotonic() + task["seconds"]
         self.ran: list[int] = []  # the cells that a new kernel has to run again
+        self.again = task["seconds"]  # that this may take in all
         self.answers: dict[str, np.ndarray] = {}
         self.asked = "\n\n".join([KERNEL_IMPORTS, *map(inspect.getsource, IN_KERNEL)])
         self.revivals = 0
@@ -308,15 +313,25 @@ class Runner:
             self.revivals += 1
             if notebook.kernel:
                 notebook.kernel.stop()
+                self._clear()
             notebook.kernel = Kernel(self.task, self.client)
             for number in list(self.ran):
+                start, seconds = time.monotonic(), min(self.again, self.task["cell_seconds"])
                 try:
-                    notebook.kernel.run(self.code[number].source, self.task["cell_seconds"])
+                    notebook.kernel.run(self.code[number].source, seconds)
+                    self.again -= time.monotonic() - start
                 except (StoppedError, Empty) as error:
+                    self.again -= time.monotonic() - start
                     self.ran.remove(number)
                     self.code[number].metadata["problem"] = str(error) or "hung when run again"
                     notebook.kernel.stop()
                     break
+
+    def _clear(self) -> None:
+        """Remove what cells have written: those that run again write it again."""
+        for path in Path(self.task["cwd"]).iterdir():
+            with suppress(OSError, RecursionError):
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
     def ask_all(self, notebook: Notebook) -> None:
         """Ask every question, and keep what is known after each of them."""
@@ -328,7 +343,7 @@ class Runner:
                 if left <= 0:
                     raise StoppedError("not asked: the time was over")
                 self._ask(notebook, number, question, left)
-            except (StoppedError, Empty, OSError, ValueError) as error:
+            except Exception as error:  # whatever the kernel left: the other answers count
                 why = "the answer took too long" if isinstance(error, Empty) else str(error)
                 self.answers[f"{number}/error/"] = np.array(why or "no answer came back")
             packed = io.BytesIO()
@@ -354,7 +369,9 @@ class Runner:
                 notebook.kernel.run("", PATIENCE)
         if not file.is_file():
             reply = notebook.kernel.reply
-            raise StoppedError(f"{reply.get('ename', 'took too long')}: {reply.get('evalue')}")
+            if "ename" not in reply:
+                raise Empty
+            raise StoppedError(f"{reply['ename']}: {reply['evalue']}")
         with np.load(file, allow_pickle=False) as arrays:
             self.answers |= {f"{number}/{name}": arrays[name] for name in arrays}
         file.unlink()
@@ -383,6 +400,8 @@ class Runner:
 
 
 def main(folder: Path) -> None:
+    if sys.platform == "linux":  # what a kernel's descendants leave behind stays a descendant
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     task = json.loads((folder / TASK).read_text(encoding="utf-8"))
     settings = folder / "pytest.ini"
     settings.write_text("[pytest]\n")
