@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -96,7 +96,7 @@ def control_group(memory: int) -> list[str]:
     return []
 
 
-def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> list[str]:
+def walls(level: str, folder: Path, hidden: Collection[Path], network: bool) -> list[str]:
     """The command to put before a command so that it runs behind the walls.
 
     Whatever is bound has been resolved, and lies where no submission can rename anything.
@@ -119,7 +119,8 @@ def walls(level: str, folder: Path, hidden: Sequence[Path], network: bool) -> li
         covered = [str(path) for path in hidden if any(map(path.is_relative_to, shown))]
         for path in sorted({*needed, *covered}):  # a folder before what lies in it
             command += ["--tmpfs", path] if path in covered else ["--ro-bind", path, path]
-        command += ["--ro-bind-try", *["/run/systemd/resolve"] * 2] * network
+        resolver = "/run/systemd/resolve"
+        command += ["--ro-bind-try", resolver, resolver] if network else []
         command += ["--bind", str(folder), str(folder)]
         # What is written there would be memory of nobody's; and root may write to the last three.
         for path in ("/", "/dev", *covered):
@@ -150,7 +151,7 @@ def _data_folder() -> Path | None:
     return Path(os.path.realpath(folder)) if folder else None
 
 
-def run(folder: Path, limits: Limits, hidden: Sequence[Path]) -> str:
+def run(folder: Path, limits: Limits, hidden: Collection[Path]) -> str:
     """Run `inside.py` in `folder`, which holds its task; return why it ended early, or nothing."""
     shutil.copyfile(inside.__file__, folder / "inside.py")
     # Files of at most 1 GiB; no core dumps; asking for too much memory is a MemoryError.

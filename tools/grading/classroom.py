@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -96,7 +96,7 @@ class Class:
         out: where the results go.
     """
 
-    def __init__(self, rubric: Rubric, limits: Limits, hidden: Sequence[Path], out: Path) -> None:
+    def __init__(self, rubric: Rubric, limits: Limits, hidden: Collection[Path], out: Path) -> None:
         self.rubric, self.limits, self.hidden, self.out = rubric, limits, hidden, out
         torch.set_num_threads(1)  # a fork has lost the others, and would wait for them
         with redirect_stdout(None):

@@ -319,13 +319,14 @@ class Runner:
                 start, seconds = time.monotonic(), min(self.again, self.task["cell_seconds"])
                 try:
                     notebook.kernel.run(self.code[number].source, seconds)
-                    self.again -= time.monotonic() - start
                 except (StoppedError, Empty) as error:
-                    self.again -= time.monotonic() - start
                     self.ran.remove(number)
                     self.code[number].metadata["problem"] = str(error) or "hung when run again"
                     notebook.kernel.stop()
                     break
+                finally:
+                    spent = time.monotonic() - start
+                    self.again, self.end = self.again - spent, self.end + spent
 
     def _clear(self) -> None:
         """Remove what cells have written: those that run again write it again."""
