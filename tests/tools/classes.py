@@ -152,6 +152,17 @@ time.sleep(2.5)""",
         FULL,
         "code cell 2: (used more than 1 GiB|ran longer than 3 s)",
     ),
+    "more daemons than processes may be": (
+        with_cell(
+            small_notebook(),
+            """
+import subprocess, time
+subprocess.run(["setsid", "sh", "-c", "for n in $(seq 250); do sleep 99 & done"])
+time.sleep(2)""",
+        ),
+        FULL,
+        "code cell 2: (started more than 200 processes|ran longer than 3 s)",
+    ),
     "three errors": (three_errors(), [0, 0, 0], "code cell 2: SyntaxError"),
     "empty": ("", [0, 0, 0], "The file is empty"),
     "not JSON": ("{'cells': []}", [0, 0, 0], "not JSON"),

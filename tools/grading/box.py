@@ -236,6 +236,7 @@ def kill_tree(pid: int) -> None:
     """Kill a process and all its descendants."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
+        process.suspend()  # it starts no others meanwhile
         family = [process, *process.children(recursive=True)]
         for one in family:
             with suppress(psutil.NoSuchProcess):

@@ -58,7 +58,6 @@ MEMORY = 4 * 2**30  # bytes of a judging process
 JUDGE = 90  # seconds of CPU time to judge one answer
 MAX_CPU = 300  # seconds of CPU time to judge all of them
 REPORT = 30  # seconds of CPU time to write a report
-INTERRUPT = {signal.SIGINT}
 
 
 def available_cores() -> int:
@@ -125,8 +124,9 @@ class Class:
                     if grade := self._kept(hand_in.name, digest):
                         yield hand_in, grade, True
                     else:
-                        judging = self._begin(hand_in, content, digest)
-                        running[judging.process.sentinel] = judging
+                        with uninterrupted():
+                            judging = self._begin(hand_in, content, digest)
+                            running[judging.process.sentinel] = judging
                     continue
                 for sentinel in wait(running):
                     running[sentinel].end()
@@ -167,9 +167,7 @@ class Class:
         folder = Path(tempfile.mkdtemp(prefix="grading-")).resolve()
         arguments = hand_in, content, digest, folder
         process = multiprocessing.get_context("fork").Process(target=self.grade, args=arguments)
-        signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPT)  # one in a fork would be lost
         process.start()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPT)
         return Judging(hand_in, digest, process, folder)
 
     def _grade_of(self, judging: Judging) -> Grade:
@@ -246,6 +244,19 @@ class Class:
 
 
 @contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put off an interrupt: in a fork it would be lost, and soon after leave a folder behind."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if seen:
+        raise KeyboardInterrupt
+
+
+@contextmanager
 def cpu_limit(seconds: float) -> Iterator[None]:
     """Raise a TimeoutError in this thread after some seconds of its process's CPU time."""
 
@@ -276,7 +287,6 @@ def _isolate() -> None:
     gc.freeze()  # looking through what the fork has inherited would copy it
     threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPT)  # the box would inherit it
     _limit(resource.RLIMIT_DATA, MEMORY)
     _limit(resource.RLIMIT_CORE, 0)
     nowhere = os.open(os.devnull, os.O_RDWR)

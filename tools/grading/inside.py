@@ -202,9 +202,12 @@ class Kernel(RunningKernel):
     def stop(self) -> None:
         """End the kernel and whatever it has started."""
         if hasattr(self, "km"):
-            for process in psutil.Process().children(recursive=True) if psutil else []:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
+            for _ in range(5 if psutil else 0):  # some may start others meanwhile
+                family = psutil.Process().children(recursive=True)
+                for process in family:
+                    with suppress(psutil.NoSuchProcess):
+                        process.kill()
+                psutil.wait_procs(family, timeout=1)
             self.km.shutdown_kernel(now=True)
             del self.km  # its channels stay: closing them may wait for the kernel's answer
             self.kc.iopub_channel.socket.close(linger=0)  # but not what floods the memory
