@@ -152,15 +152,17 @@ def judge_patches(reply: Reply) -> None:
     raise Wrong(differences[0], "The shape is (b, num_patches, patch_size**2), in reading order.")
 
 
+def _without_order(patches: np.ndarray) -> np.ndarray:
+    """The same for the same patches, in whatever order they and the pixels of each are."""
+    return np.stack([image[np.lexsort(image.T)] for image in np.sort(patches, axis=2)])
+
+
 def judge_sizes(reply: Reply) -> None:
     """Every size; where the order is wrong in the question above, here only what a patch holds."""
     for name, patches in reply.expected().items():
         given = reply[name]
         if PATCHES in reply.wrong and given.shape == patches.shape:
-            given, patches = (
-                np.take_along_axis(one, one[..., :1].argsort(axis=1), axis=1)
-                for one in (np.sort(given, axis=2), np.sort(patches, axis=2))
-            )
+            given, patches = _without_order(given), _without_order(patches)
         if difference := difference_between(given, patches):
             hint = "Compute with the argument `patch_size`, not with a number or the notebook's."
             raise Wrong(f"{name}: {difference}", hint)
