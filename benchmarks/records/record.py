@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import caption, facts, make_parser, parse, write_table
-from benchmarks.runs import begin
+from benchmarks.runs import by_the_notebook
 from benchmarks.variants import ASSIGNMENT, LADDER
 from utils import plotting
 from utils.data import BatchLoader, load_fashion_mnist
-from utils.training import History
 
 import torch
 from matplotlib import pyplot as plt
@@ -79,10 +78,8 @@ def in_turn(
     train: Callable[[Tensor, Tensor], nn.Module], data: BatchLoader, seed: int
 ) -> tuple[nn.Module, dict[str, float]]:
     """What `train` makes after the assignment's training, and the seconds and units it takes."""
-    model, average, optimizer = begin(LADDER["assignment"], seed, data)
-    history, loss_function = History(ASSIGNMENT.num_epochs, data), ASSIGNMENT.loss_function
     before = clocks()
-    ASSIGNMENT.train(model, average, data, None, loss_function, optimizer, history)
+    by_the_notebook(LADDER["assignment"], seed, data, None)
     between = clocks()
     torch.manual_seed(seed)
     network = train(data.images, data.labels)
