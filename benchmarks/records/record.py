@@ -8,6 +8,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def measure(
     for seed in arguments.seeds:
         run = {"record": Path(sys.argv[0]).stem, "seed": seed}
         network, spent = in_turn(train, data, seed)
-        run |= {"accuracy": judge(lambda images: answer(network, images), others)} | spent  # noqa: B023
+        run |= {"accuracy": judge(partial(answer, network), others)} | spent
         runs.append(run | facts() | {"bfloat16": BFLOAT16})
         print(json.dumps(run), flush=True)
         if arguments.write:
