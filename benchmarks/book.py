@@ -22,10 +22,9 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 from benchmarks import measure
-from benchmarks.runs import begin
-from benchmarks.variants import ASSIGNMENT, FAST, LADDER, Variant
+from benchmarks.runs import Run, by_the_notebook
+from benchmarks.variants import ASSIGNMENT, FAST, LADDER
 from utils.data import BatchLoader
-from utils.training import History
 
 import torch
 from d2l import torch as d2l
@@ -33,7 +32,6 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 from torchvision import datasets, transforms
 
-Run = list[tuple[float, float]]  # of every epoch its seconds, and the accuracy after it
 EPOCHS, GOAL, DEVICE = ASSIGNMENT.num_epochs, ASSIGNMENT.write_up, ASSIGNMENT.device
 OURS, BOOK, MUON = "ours", "the book's way", "one epoch with Muon"
 
@@ -95,15 +93,6 @@ def serve(loader: Iterable[tuple[Tensor, Tensor]]) -> float:
     for images, labels in loader:
         images.to(DEVICE), labels.to(DEVICE)
     return perf_counter() - start
-
-
-def by_the_notebook(variant: Variant, seed: int, data: BatchLoader, others: BatchLoader) -> Run:
-    """Train a variant; its accuracies are those of the weights that it is judged by."""
-    model, average, optimizer = begin(variant, seed, data)
-    history, loss_function = History(variant.num_epochs, data), ASSIGNMENT.loss_function
-    ASSIGNMENT.train(model, average, data, others, loss_function, optimizer, history)
-    accuracies = history.average_accuracy if variant.averaged else history.test_accuracy
-    return list(zip(history.seconds, accuracies, strict=True))
 
 
 class BookNet(nn.Module):

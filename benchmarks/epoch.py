@@ -16,13 +16,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
 from benchmarks import measure
-from benchmarks.runs import begin
-from benchmarks.variants import ASSIGNMENT, LADDER
-from utils.training import History
+from benchmarks.runs import by_the_notebook
+from benchmarks.variants import LADDER
 
 import numpy as np
 
@@ -83,14 +83,10 @@ def apart(setting: str, threads: int, share: float, is_beside: bool) -> dict[str
 
 def point(share: float) -> dict[str, Any]:
     """Time the second epoch, in seconds, and read this process's peak memory, in bytes."""
-    train_data, test_data = measure.load_share(share, "cpu")
-    model, average, optimizer = begin(LADDER["assignment"], 0, train_data)
-    history, loss_function = History(2, train_data), ASSIGNMENT.loss_function
-    data = train_data, test_data
-    ASSIGNMENT.train(model, average, *data, loss_function, optimizer, history)
+    data, others = measure.load_share(share, "cpu")
+    _, (seconds, _) = by_the_notebook(replace(LADDER["assignment"], num_epochs=2), 0, data, others)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    found = {"images": train_data.num_images, "seconds": history.seconds[-1], "peak": peak}
-    return found | measure.facts()
+    return {"images": data.num_images, "seconds": seconds, "peak": peak} | measure.facts()
 
 
 def write_epoch(points: Points, idle: int, exponent: float, slowdown: float) -> None:

@@ -25,9 +25,8 @@ CODE = (".", ":(exclude)*.md", ":(exclude)*.png", ":(exclude)*.jsonl")
 
 def make_parser(text: str | None, rounds: int = 0) -> argparse.ArgumentParser:
     """A parser whose help is a script's docstring; for timings in several rounds, with options."""
-    program = f"python -m benchmarks.{Path(sys.argv[0]).stem}"
     shape = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(program, description=text, formatter_class=shape)
+    parser = argparse.ArgumentParser(description=text, formatter_class=shape)
     parser.add_argument("--write", action="store_true", help="put the result where pages show it")
     if rounds:
         parser.add_argument("--rounds", type=int, default=rounds, metavar="N")

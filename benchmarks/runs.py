@@ -23,6 +23,7 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 Loaders = tuple[BatchLoader, BatchLoader]
+Run = list[tuple[float, float]]  # of every epoch its seconds, and the accuracy after it
 
 
 def begin(variant: Variant, seed: int, data: BatchLoader) -> tuple[nn.Module, AveragedModel, Any]:
@@ -38,6 +39,17 @@ def begin(variant: Variant, seed: int, data: BatchLoader) -> tuple[nn.Module, Av
     model.to(data.images.device)
     follow = get_ema_multi_avg_fn(ASSIGNMENT.ema_decay)
     return model, AveragedModel(model, multi_avg_fn=follow), optimizer
+
+
+def by_the_notebook(
+    variant: Variant, seed: int, data: BatchLoader, others: BatchLoader | None
+) -> Run:
+    """Train a variant; its accuracies are those of the weights that it is judged by."""
+    model, average, optimizer = begin(variant, seed, data)
+    history, loss_function = History(variant.num_epochs, data), ASSIGNMENT.loss_function
+    ASSIGNMENT.train(model, average, data, others, loss_function, optimizer, history)
+    accuracies = history.average_accuracy if variant.averaged else history.test_accuracy
+    return list(zip(history.seconds, accuracies, strict=True))
 
 
 class Epochs(History):

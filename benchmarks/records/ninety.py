@@ -7,11 +7,10 @@ bfloat16 where the processor has instructions for it: the seconds depend on that
 
 import math
 
-import utils  # noqa: F401  before torch: it sets how long threads wait
+from benchmarks.records.record import BFLOAT16, measure  # before torch: how long threads wait
 
 import torch
 from einops.layers.torch import Rearrange
-from record import BFLOAT16, measure
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, linear, pad, relu
 

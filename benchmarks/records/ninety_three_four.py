@@ -5,11 +5,10 @@ Its network and products are as there, for the same reasons.
 
 import math
 
-import utils  # noqa: F401  before torch: it sets how long threads wait
+from benchmarks.records.record import BFLOAT16, measure  # before torch: how long threads wait
 
 import torch
 from einops.layers.torch import Rearrange
-from record import BFLOAT16, measure
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, layer_norm, linear, pad, relu
 

@@ -1,31 +1,46 @@
-"""What the records share: in turn with the assignment, timed and judged, and kept."""
+"""What the records share: timed in turn with the assignment, judged, kept, and shown.
 
-import argparse
+python -m benchmarks.records.record    # the table and the picture again, from the kept runs
+"""
+
 import json
-import os
-import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import date
 from functools import partial
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
-from utils.data import BatchLoader, load_fashion_mnist  # before torch: how threads wait
-from utils.definitions import load_definitions
-from utils.training import History
+from benchmarks.measure import caption, facts, make_parser, parse, write_table
+from benchmarks.runs import by_the_notebook
+from benchmarks.variants import ASSIGNMENT, LADDER
+from utils import plotting
+from utils.data import BatchLoader, load_fashion_mnist
 
 import torch
+from matplotlib import pyplot as plt
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 RUNS, TRIED = (Path(__file__).with_name(f"{name}.jsonl") for name in ("runs", "tried"))
-ASSIGNMENT = load_definitions("fashion_mnist.ipynb")
+PICTURE = Path(__file__).with_name("records.png")
+GOALS = {  # a script each
+    "ninety": "90 %",
+    "ninety_two": "92 %",
+    "ninety_three_four": "93.4 %",
+    "five_epochs": "best in 5 epochs",
+    "twenty_epochs": "best in 20 epochs",
+}
+PUBLISHED = {
+    "an MLP (local-loss)": 0.9163,
+    "a ResNet, 5 epochs (fastai)": 0.934,
+    "a ResNet, 20 epochs (fastai)": 0.943,
+}
 # The processor's own products in bfloat16 are four times as fast as those in float32; without
 # instructions for them they would be 100 times slower.
 BFLOAT16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+Run = dict[str, Any]
 
 
 def measure(
@@ -39,62 +54,46 @@ def measure(
     it does is timed. `answer(network, images)` gives its logits (b, 10). For every seed the
     assignment trains first, for the unit of time; the test images are judged last.
     """
-    arguments = parse(goal)
-    data = load_fashion_mnist(ASSIGNMENT.batch_size, validation=arguments.validation)
-    runs, under = [], conditions()
-    for seed in arguments.seeds:
-        unit, unit_cpu = timed(lambda: train_assignment(data[0]), seed)[1:]
-        network, *taken = timed(lambda: train(data[0].images, data[0].labels), seed)
-        run = {
-            "record": Path(sys.argv[0]).stem,
-            "seed": seed,
-            "accuracy": judge(partial(answer, network), data[1]),
-            "seconds": taken[0],
-            "unit_seconds": unit,
-            "units": taken[0] / unit,
-            "cpu_seconds": taken[1],
-            "cpu_units": taken[1] / unit_cpu,
-        }
-        print(json.dumps(run), flush=True)
-        runs.append(run)
-    if arguments.keep:
-        kept = "".join(f"{json.dumps(run | under)}\n" for run in runs)
-        with (TRIED if arguments.validation else RUNS).open("a", encoding="utf-8") as file:
-            file.write(kept)
-    print(json.dumps(summary(goal, runs)))
-
-
-def parse(goal: float) -> argparse.Namespace:
-    """The command line of a record; what is kept is of the real images and of a commit."""
-    parser = argparse.ArgumentParser(description=f"A record: {goal:.1%} on the test images.")
+    parser = make_parser(f"A record: {goal:.1%} on the test images.")
     parser.add_argument("--seeds", type=int, nargs="+", default=[9001], metavar="SEED")
     help_text = "hold out N training images and judge by them; the test files stay closed"
     parser.add_argument("--validation", type=int, default=0, metavar="N", help=help_text)
-    keep_text = f"add the runs to {RUNS.name}, or those on held-out images to {TRIED.name}"
-    parser.add_argument("--keep", action="store_true", help=keep_text)
-    arguments = parser.parse_args()
-    if arguments.keep:
-        if changed := changes():
-            parser.error(f"--keep notes the commit, but the code differs from it: {changed}")
-        os.environ["FASHION_MNIST_REQUIRED"] = "1"
-    return arguments
+    arguments, runs = parse(parser), []
+    data, others = load_fashion_mnist(ASSIGNMENT.batch_size, validation=arguments.validation)
+    for seed in arguments.seeds:
+        run = {"record": Path(sys.argv[0]).stem, "seed": seed}
+        network, spent = in_turn(train, data, seed)
+        run |= {"accuracy": judge(partial(answer, network), others)} | spent
+        runs.append(run | facts() | {"bfloat16": BFLOAT16})
+        print(json.dumps(run), flush=True)
+        if arguments.write:
+            with (TRIED if arguments.validation else RUNS).open("a", encoding="utf-8") as file:
+                file.write(f"{json.dumps(runs[-1])}\n")
+    if arguments.write and not arguments.validation:
+        write_records()
+    means = {name: mean(runs, name) for name in ("seconds", "units")}
+    print(json.dumps({"goal": goal, **means, "accuracies": [run["accuracy"] for run in runs]}))
 
 
-def timed(action: Callable[[], object], seed: int) -> tuple[object, float, float]:
-    """The result of `action`, its wall and its CPU seconds."""
+def in_turn(
+    train: Callable[[Tensor, Tensor], nn.Module], data: BatchLoader, seed: int
+) -> tuple[nn.Module, dict[str, float]]:
+    """What `train` makes after the assignment's training, and the seconds and units it takes."""
+    before = clocks()
+    by_the_notebook(LADDER["assignment"], seed, data, None)
+    between = clocks()
     torch.manual_seed(seed)
-    start, cpu_start = time.perf_counter(), time.process_time()
-    result = action()
-    return result, time.perf_counter() - start, time.process_time() - cpu_start
+    network = train(data.images, data.labels)
+    after = clocks()
+    unit, cpu_unit = between[0] - before[0], between[1] - before[1]
+    seconds, cpu_seconds = after[0] - between[0], after[1] - between[1]
+    spent = {"seconds": seconds, "unit_seconds": unit, "units": seconds / unit}
+    return network, spent | {"cpu_seconds": cpu_seconds, "cpu_units": cpu_seconds / cpu_unit}
 
 
-def train_assignment(data: BatchLoader) -> None:
-    """The assignment's five epochs by its own definitions, without judging any of them."""
-    model = ASSIGNMENT.make_model()
-    average = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(ASSIGNMENT.ema_decay))
-    optimizer, history = ASSIGNMENT.make_optimizer(model), History(ASSIGNMENT.num_epochs, data)
-    loss_function = ASSIGNMENT.loss_function
-    ASSIGNMENT.train(model, average, data, None, loss_function, optimizer, history)
+def clocks() -> tuple[float, float]:
+    """The wall's time and the processor's, in seconds."""
+    return time.perf_counter(), time.process_time()
 
 
 @torch.inference_mode()
@@ -106,46 +105,60 @@ def judge(answer: Callable[[Tensor], Tensor], data: BatchLoader) -> float:
     """
     right = 0
     for images, labels in zip(data.images.split(500), data.labels.split(500), strict=True):
-        views = [
-            images,
-            *(images.roll(move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))),
-        ]
-        answers = [answer(view) + answer(view.flip(2)) for view in views]
+        moved = [images.roll(move, (1, 2)) for move in ((1, 0), (-1, 0), (0, 1), (0, -1))]
+        answers = [answer(view) + answer(view.flip(2)) for view in (images, *moved)]
         logits = answers[0] + sum(answers[1:]) / 4
         right += (logits.argmax(dim=1) == labels).sum().item()
     return right / data.num_images
 
 
-def conditions() -> dict[str, object]:
-    """When, by which code and on what a run was made."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    capability = torch.backends.cpu.get_cpu_capability()
-    return {
-        "date": f"{date.today()}",
-        "commit": git("rev-parse", "--short", "HEAD"),
-        "threads": torch.get_num_threads(),
-        "processor": f"{names[0] if names else platform.machine()}, {capability}",
-        "bfloat16": BFLOAT16,
-        "cores": os.cpu_count(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-    }
+def mean(runs: list[Run], name: str) -> float:
+    return statistics.fmean(run[name] for run in runs)
 
 
-def summary(goal: float, runs: list[dict[str, object]]) -> dict[str, object]:
-    """What a record says of itself: means over its runs."""
-    mean = {name: statistics.fmean(run[name] for run in runs) for name in ("seconds", "units")}
-    return {"goal": goal, **mean, "accuracies": [run["accuracy"] for run in runs]}
+def write_records() -> None:
+    """Write the table and the picture, of the newest runs of every record."""
+    runs, records = [json.loads(line) for line in RUNS.read_text().splitlines()], {}
+    for name in GOALS:
+        if mine := [run for run in runs if run["record"] == name]:
+            records[name] = [run for run in mine if run["commit"] == mine[-1]["commit"]]
+    heads = "goal", "script", "units of CPU time", "units", "seconds"
+    heads += "test accuracy, mean (least)", "seeds", "commit"
+    rows = [row(name, mine) for name, mine in records.items()]
+    write_table("records", heads, rows, caption(chain(*records.values())))
+    draw(records)
 
 
-def changes() -> str:
-    """What differs from the commit in code that decides a result, one line a file."""
-    return git("status", "--porcelain", "--", "utils/*.py", "benchmarks/records/*.py", "notebooks")
+def row(name: str, runs: list[Run]) -> tuple[str, ...]:
+    """A record's line; with one thread, beside other programs, only CPU time says something."""
+    cpu_units, script = f"{mean(runs, 'cpu_units'):.2f}", f"[`{name}.py`](records/{name}.py)"
+    wall = [f"**{mean(runs, 'units'):.2f}**", f"{mean(runs, 'seconds'):.1f}"]
+    wall = wall if runs[0]["threads"] > 1 else ["", ""]
+    least = min(run["accuracy"] for run in runs)
+    accuracy = f"{100 * mean(runs, 'accuracy'):.2f} % ({100 * least:.2f} %)"
+    return GOALS[name], script, cpu_units, *wall, accuracy, str(len(runs)), runs[0]["commit"]
 
 
-def git(*arguments: str) -> str:
-    command = ["git", *arguments]
-    folder = RUNS.parents[2]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder).stdout.strip()
+def draw(records: dict[str, list[Run]]) -> None:
+    """Draw every record's accuracy over its time, with what others have published."""
+    plotting.use_style()
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for name, runs in records.items():
+        x, y = mean(runs, "cpu_units"), 100 * mean(runs, "accuracy")
+        for run in runs:
+            axes.plot(x, 100 * run["accuracy"], "_", color=plotting.BLUE, alpha=0.5)
+        axes.plot(x, y, "o", color=plotting.BLUE)
+        side = "left" if "epochs" in GOALS[name] else "right"  # so that neighbours have room
+        axes.annotate(f"   {GOALS[name]}: {x:.3g} units   ", (x, y), va="center", ha=side)
+    axes.set(xscale="log", xlim=(0.2, 1000), ylabel="test images right (%)")
+    axes.set(xlabel="training time in units of the assignment's (CPU time)")
+    axes.xaxis.set_major_formatter("{x:g}")
+    for name, accuracy in PUBLISHED.items():
+        axes.axhline(100 * accuracy, color=plotting.ORANGE, linestyle="--", linewidth=1)
+        at = axes.get_xlim()[0], 100 * accuracy + 0.05
+        axes.annotate(f" {name}: {100 * accuracy:.2f} %", at, color=plotting.ORANGE)
+    figure.savefig(PICTURE, dpi=200)
+
+
+if __name__ == "__main__":
+    write_records()

@@ -3,19 +3,15 @@
 import json
 import sys
 from importlib import import_module
-from pathlib import Path
 
+from benchmarks import measure
+from benchmarks.records import record
 from utils.data import BatchLoader
 
 import pytest
 import torch
 
-sys.path.append(str(Path(__file__).parents[2] / "benchmarks" / "records"))
-
-import record
-import table
-
-NAMES = sorted(table.GOALS)
+NAMES = sorted(record.GOALS)
 
 
 @pytest.fixture
@@ -39,14 +35,17 @@ def run(monkeypatch, capsys, data, tmp_path):
         return data
 
     monkeypatch.setattr(record, "load_fashion_mnist", load)
-    monkeypatch.setattr(record, "RUNS", tmp_path / "runs.jsonl")
-    monkeypatch.setattr(record, "TRIED", tmp_path / "tried.jsonl")
-    monkeypatch.setattr(record, "changes", lambda: "")
+    for name in ("RUNS", "TRIED", "PICTURE"):
+        monkeypatch.setattr(record, name, tmp_path / f"{name}.png")
+    monkeypatch.setattr(measure, "README", tmp_path / "README.md")
+    measure.README.write_text("before\n<!-- records -->\nold\n<!-- end of records -->\nafter\n")
+    monkeypatch.setattr(measure, "commit", lambda: "abc1234")
     monkeypatch.setenv("FASHION_MNIST_REQUIRED", "0")
 
-    def command(*arguments, train=lambda images, labels: None):
+    def command(*arguments):
         monkeypatch.setattr(sys, "argv", ["benchmarks/records/ninety.py", *arguments])
-        record.measure(0.9, train, lambda network, images: torch.eye(10)[[0] * len(images)])
+        answer = torch.eye(10)[[0] * 500]
+        record.measure(0.9, lambda *_: None, lambda _, images: answer[: len(images)])
         return json.loads(capsys.readouterr().out.splitlines()[-1]), calls
 
     return command
@@ -54,7 +53,7 @@ def run(monkeypatch, capsys, data, tmp_path):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_record_learns_what_is_easy(name, data, monkeypatch):
-    script = import_module(name)
+    script = import_module(f"benchmarks.records.{name}")
     monkeypatch.setattr(script, "num_epochs", 4)
     monkeypatch.setattr(script, "batch_size", 100)
     torch.manual_seed(0)
@@ -65,7 +64,7 @@ def test_a_record_learns_what_is_easy(name, data, monkeypatch):
 
 
 def test_a_record_does_without_bfloat16(data, monkeypatch):
-    script = import_module("ninety")
+    script = import_module("benchmarks.records.ninety")
     monkeypatch.setattr(script, "BFLOAT16", False)
     monkeypatch.setattr(script, "dtype", torch.float32)
     network = script.train(data[0].images, data[0].labels)
@@ -84,7 +83,7 @@ def test_the_last_line_gives_means_and_all_accuracies(run):
 
 
 def test_choosing_holds_images_out_and_keeps_apart(run):
-    _, calls = run("--validation", "10000", "--keep")
+    _, calls = run("--validation", "10000", "--write")
     assert calls == [{"validation": 10000}]
     assert not record.RUNS.exists()
     kept = json.loads(record.TRIED.read_text(encoding="utf-8"))
@@ -92,32 +91,36 @@ def test_choosing_holds_images_out_and_keeps_apart(run):
 
 
 def test_kept_runs_say_what_decides_them(run):
-    run("--keep")
+    run("--write")
     kept = json.loads(record.RUNS.read_text(encoding="utf-8"))
-    assert kept.keys() >= {"record", "seed", "accuracy", "seconds", "units", "cores", *table.SAME}
+    told = {"record", "seed", "accuracy", "seconds", "units", "cpu_units", "bfloat16"}
+    assert kept.keys() >= told | measure.facts().keys()
 
 
 def test_runs_of_changed_code_are_not_kept(run, monkeypatch, capsys):
-    monkeypatch.setattr(record, "changes", lambda: "M utils/data.py")
+    monkeypatch.setattr(measure, "commit", lambda: "abc1234+")
     with pytest.raises(SystemExit):
-        run("--keep")
-    assert "the code differs from it: M utils/data.py" in capsys.readouterr().err
+        run("--write")
+    assert "--write names a commit" in capsys.readouterr().err
+    assert not record.RUNS.exists()
 
 
-def test_the_table_shows_the_newest_runs_between_its_marks(monkeypatch, tmp_path):
-    run = dict.fromkeys(table.SAME, 1) | {"record": "ninety", "seconds": 9.0, "units": 0.9}
-    older = run | {"commit": "old", "seed": 1, "accuracy": 0.5}
-    newer = [run | {"commit": "new", "seed": seed, "accuracy": 0.9} for seed in (2, 3)]
-    for name in ("runs.jsonl", "README.md"):
-        monkeypatch.setattr(table, name.split(".")[0].upper(), tmp_path / name)
-    monkeypatch.setattr(table, "PICTURE", tmp_path / "records.png")
-    table.RUNS.write_text("\n".join(map(json.dumps, [older, *newer])), encoding="utf-8")
-    table.README.write_text(f"before\n{table.START}\nold\n{table.END}\nafter\n", encoding="utf-8")
-    monkeypatch.setattr(sys, "argv", ["table.py", "--write"])
-    table.main()
-    page = table.README.read_text(encoding="utf-8")
-    assert "2 to 3 (2) | new" in page
+def test_the_table_shows_the_newest_runs_between_its_marks(run):
+    older = {"record": "ninety", "commit": "old", "seed": 1}
+    record.RUNS.write_text(f"{json.dumps(older)}\n")
+    run("--write", "--seeds", "2", "3")
+    page = measure.README.read_text(encoding="utf-8")
+    assert "| 10.00 % (10.00 %) | 2 | abc1234 |" in page
+    assert "Measured: seeds 2, 3;" in page
     assert "old" not in page
     assert page.startswith("before")
     assert page.endswith("after\n")
-    assert table.PICTURE.stat().st_size > 0
+    assert record.PICTURE.stat().st_size > 0
+
+
+@pytest.mark.parametrize(
+    ("threads", "shown"), [(1, "| 7.00 |  |  |"), (2, "| 7.00 | **3.00** | 9.0 |")]
+)
+def test_wall_time_is_shown_of_runs_that_had_all_cores(threads, shown):
+    run = {"cpu_units": 7, "units": 3, "seconds": 9, "accuracy": 0.9, "threads": threads}
+    assert shown in f"| {' | '.join(record.row('ninety', [run | {'commit': 'abc'}]))} |"
