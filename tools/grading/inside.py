@@ -351,7 +351,7 @@ class Runner:
                 why = "the answer took too long" if isinstance(error, Empty) else str(error)
                 self.answers[f"{number}/error/"] = np.array(why or "no answer came back")
             packed = io.BytesIO()
-            np.savez_compressed(packed, **self.answers)
+            np.savez(packed, **self.answers)
             self._write(ANSWERS, packed.getvalue())
 
     def _ask(

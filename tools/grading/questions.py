@@ -529,8 +529,14 @@ OPTIMIZER = Question(
 # Step 5: the trained network, step 6: its accuracy
 
 
-def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
-    """The parameters of `average` and `model`; for the check, the shares that they have right."""
+def draw_trained(_: np.random.Generator) -> Arrays:
+    return {
+        "counts": np.array(0)
+    }  # the grader counts by itself; for a check, tools/student.py asks
+
+
+def ask_trained(names: dict[str, Any], counts: np.ndarray) -> dict[str, Any]:
+    """The parameters of `average` and `model`; if asked to count, the shares they have right."""
     answer = {}
 
     @torch.inference_mode()
@@ -549,7 +555,8 @@ def ask_trained(names: dict[str, Any]) -> dict[str, Any]:
         network = unwrapped(names.get(name))
         if isinstance(network, nn.Module):
             answer |= {f"{name}: {key}": value for key, value in network.named_parameters()}
-            answer[f"{name}: share"] = lambda network=network: share(network)
+            if counts:
+                answer[f"{name}: share"] = lambda network=network: share(network)
     # Where patchify puts pixels, and which numbers stand for black and white: it has learned these.
     pixels = torch.arange(784.0).reshape(1, 28, 28)
     size = getattr(unwrapped(names.get("model")), "patch_size", 14)
@@ -737,7 +744,8 @@ TRAINED = Question(
     "`average` or `model` is the network of step 3, trained: with its parameters, a right network "
     f"gets at least {GOAL:.0%} of the test images right.",
     ask_trained,
-    judge=judge_trained,
+    draw_trained,
+    judge_trained,
     helpers=(try_loop,),
 )
 ACCURACY = Question(
