@@ -92,9 +92,8 @@ def _decode(content: bytes) -> tuple[str, str]:
     """The text of a table, and the encoding that gives just these bytes back."""
     for encoding in ("utf-16", "utf-8-sig", "utf-8", "cp1252", "latin-1"):
         with suppress(UnicodeError):
-            if content.decode(encoding).encode(encoding) == content:
-                break
-    return content.decode(encoding), encoding
+            if (text := content.decode(encoding)).encode(encoding) == content:
+                return text, encoding
 
 
 def _cells(text: str) -> list[Row]:

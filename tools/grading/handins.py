@@ -105,10 +105,7 @@ class _Walk:
             try:
                 paths = sorted((folder := folders.pop()).iterdir())
             except OSError as error:
-                if folder == top:
-                    raise
-                where = shown(folder.relative_to(top).as_posix())
-                self.notes.append(f"{where}: the folder cannot be read ({error.strerror})")
+                self.notes.append(f"{shown(str(folder))} cannot be read: {error.strerror}")
                 continue
             for path in paths:
                 facts = path.lstat()

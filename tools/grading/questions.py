@@ -359,15 +359,13 @@ def ask_network(
             for scope in scopes:
                 scope["patchify"] = own
 
-    answer = {
+    asked = {f"given to block {n}": lambda n=n: given[f"block {n}"] for n in range(len(features))}
+    return asked | {
         "logits": lambda: fill(network, parameters)(images),
         "number of blocks": lambda: len([*network.blocks.children()]),  # the same one counts once
         "sizes of the blocks": have_right_sizes,
         "logits of given features": run_parts,
     }
-    for name in (f"block {n}" for n in range(len(features))):
-        answer[f"given to {name}"] = lambda name=name: given[name]
-    return answer
 
 
 def judge_network(reply: Reply) -> None:
