@@ -213,7 +213,7 @@ def sizes_of(module: "nn.Module") -> list:
 class Stub(nn.Module):
     """In a layer's place: keeps the first input under the layer's name, and gives `output`."""
 
-    def __init__(self, given: dict[str, Any], name: str, output: np.ndarray) -> None:
+    def __init__(self, given: dict[Any, Any], name: object, output: np.ndarray) -> None:
         super().__init__()
         self.given, self.name, self.output = given, name, output
 
@@ -340,8 +340,7 @@ def ask_network(
     network, parts = (names["PatchMLP"](*sizes.tolist()) for _ in range(2))
     images, given = torch.tensor(images).to(next(network.parameters())), {}
     fill(parts, np.array([name for name in parameters.tolist() if "blocks" not in name]))
-    stubs = [Stub(given, f"block {n}", features[n]) for n in range(len(parts.blocks))]
-    parts.blocks = nn.Sequential(*stubs)
+    parts.blocks = nn.Sequential(*[Stub(given, n, features[n]) for n in range(len(parts.blocks))])
 
     def have_right_sizes() -> bool:
         right = sizes_of(names.user["Block"](patches.shape[1], *sizes.tolist()[1:4]))
@@ -359,13 +358,13 @@ def ask_network(
             for scope in scopes:
                 scope["patchify"] = own
 
-    asked = {f"given to block {n}": lambda n=n: given[f"block {n}"] for n in range(len(features))}
-    return asked | {
+    answer = {
         "logits": lambda: fill(network, parameters)(images),
         "number of blocks": lambda: len([*network.blocks.children()]),  # the same one counts once
         "sizes of the blocks": have_right_sizes,
         "logits of given features": run_parts,
-    }
+    }  # and then, what its blocks were given
+    return answer | {f"given to block {n}": lambda n=n: given[n] for n in range(sizes[4])}
 
 
 def judge_network(reply: Reply) -> None:
