@@ -127,6 +127,11 @@ np.savez = once""",
         [0, 1, 1],
         "step 1 Add",
     ),
+    "answers with giants": (
+        instead_of_double("import numpy as np\ndef double(x):\n    return np.zeros(10**7)"),
+        WRONG_2,
+        "",
+    ),
     "leaves too much on disk": (
         with_cell(
             small_notebook(),

@@ -45,6 +45,7 @@ LIMITS = {"seconds": 600.0, "cell_seconds": 240.0}  # for all cells, for one; wa
 MAX_OUTPUT = 10 * 2**20  # characters that one cell may leave to be seen
 MAX_SHOWN = 20_000  # characters of one text that are kept, and a hundred times that of a picture
 MAX_REPORT = 20 * 2**20  # characters that are kept of all outputs
+MAX_ANSWERS = 60 * 2**20  # bytes of all of them
 MAX_PROCESSES = 200
 MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_REVIVALS = 4  # new kernels in place of dead ones
@@ -377,8 +378,11 @@ class Runner:
                 raise Empty
             raise StoppedError(f"{reply['ename']}: {reply['evalue']}")
         with np.load(file, allow_pickle=False) as arrays:
-            self.answers |= {f"{number}/{name}": arrays[name] for name in arrays}
+            answers = self.answers | {f"{number}/{name}": arrays[name] for name in arrays}
         file.unlink()
+        if sum(array.nbytes for array in answers.values()) > MAX_ANSWERS:
+            raise StoppedError(f"the answers have more than {MAX_ANSWERS >> 20} MiB")
+        self.answers = answers
 
     def _write_notebook(self) -> None:
         """The notebook as it ran: long text is cut, other things that are too long go."""
