@@ -182,8 +182,8 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
     return {
         **os.environ,
         **({"FASHION_MNIST_ROOT": str(data)} if data else {}),
-        "HOME": str(folder / "work"),
-        "TMPDIR": str(folder / "work"),
+        "HOME": str(folder / inside.WORK),
+        "TMPDIR": str(folder / inside.WORK),
         "IPYTHONDIR": str(folder / ".ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder),  # the names of sockets must be short
         "JUPYTER_PLATFORM_DIRS": "1",

@@ -75,7 +75,6 @@ class Judging:
     """A hand-in that is being graded, by a process of its own and in a folder of its own."""
 
     hand_in: HandIn
-    digest: str
     process: BaseProcess
     folder: Path
 
@@ -168,7 +167,7 @@ class Class:
         arguments = hand_in, content, digest, folder
         process = multiprocessing.get_context("fork").Process(target=self.grade, args=arguments)
         process.start()
-        return Judging(hand_in, digest, process, folder)
+        return Judging(hand_in, process, folder)
 
     def _grade_of(self, judging: Judging) -> Grade:
         """What an ended judging has kept; if nothing, whoever's fault it was, it is tried again."""

@@ -40,7 +40,8 @@ try:
 except ImportError:  # a check does without
     psutil = None
 
-TASK, RESULT, EXECUTED, ANSWERS = "task.json", "result", "executed.ipynb", "answers.npz"
+TASK, WORK, RESULT = "task.json", "work", "result"  # in the box's folder
+EXECUTED, ANSWERS = "executed.ipynb", "answers.npz"  # in RESULT
 LIMITS = {"seconds": 600.0, "cell_seconds": 240.0}  # for all cells, for one; wall time
 MAX_OUTPUT = 10 * 2**20  # characters that one cell may leave to be seen
 MAX_SHOWN = 20_000  # characters of one text that are kept, and a hundred times that of a picture

@@ -269,7 +269,7 @@ def write_task(
 
     That is the notebook, whose outputs go, the questions as text, and how: its limits, its sockets.
     """
-    file = folder / "work" / "submission.ipynb"
+    file = folder / inside.WORK / "submission.ipynb"
     for made in (file.parent, folder / inside.RESULT):
         made.mkdir()
     for cell in notebook.cells:
