@@ -7,7 +7,8 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -90,6 +91,17 @@ def load_share(share: float, device: str | torch.device) -> tuple[BatchLoader, B
         index = torch.arange(round(share * whole), device=device) % whole
         data.images, data.labels = data.images[index], data.labels[index]
     return loaders
+
+
+@contextmanager
+def as_torch_comes() -> Iterator[None]:
+    """Multiply matrices as without `utils.training`, which lets oneDNN do it where that is safe."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def run_alone(*arguments: str, environment: dict[str, str] | None = None) -> Any:  # noqa: ANN401

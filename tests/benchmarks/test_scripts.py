@@ -15,6 +15,7 @@ from benchmarks.variants import LADDER
 
 import psutil
 import pytest
+import torch
 
 SCRIPTS = ["accuracy", "book", "epoch", "grading", "search"]
 REFUSED = {
@@ -293,11 +294,23 @@ def test_a_run_that_never_gets_there_counts_with_its_whole_time(page):
     assert "to 86.31 % 6.0 times in the mean, and 12.0 times as long as" in lines[6]
 
 
+def test_the_books_way_multiplies_as_torch_comes_and_ours_does_not(monkeypatch):
+    seen, choice = [], torch.get_float32_matmul_precision()
+    noted = lambda *_: seen.append(torch.get_float32_matmul_precision())  # noqa: E731
+    monkeypatch.setattr(book, "BookNet", noted)
+    with pytest.raises(AttributeError):  # of a network that is none
+        book.by_the_book(None, None, None, 0, 5)
+    with measure.as_torch_comes():
+        noted()
+    noted()
+    assert seen == ["highest", "highest", choice]
+
+
 @pytest.mark.slow
 def test_loading_and_training_are_compared_with_the_books_way(result, page):
     measured = result("book --share 0.01 --rounds 1 --most-epochs 6")
     assert len(measured["loading"]) == 3
-    assert [len(run[0]) for run in measured["training"].values()] == [5, 6, 1]
+    assert [len(run[0]) for run in measured["training"].values()] == [5, 5, 6, 1]
     book.write_loading(measured["loading"], "Measured.")
     assert between(page, "loading")[2].startswith("| ours |")
 

@@ -6,8 +6,10 @@ import subprocess
 import sys
 
 from tools.notebook import tagged_sources
+from utils import training
 
 import pytest
+import torch
 
 EVERY_MODULE = """
 import warnings
@@ -69,3 +71,44 @@ def test_importing_prints_nothing_and_torch_has_read_the_settings(source):
     assert re.sub(settings, "", program.stderr, flags=re.DOTALL).strip() == ""
     if sys.platform == "linux":  # torch has another OpenMP library elsewhere
         assert "GOMP_SPINCOUNT = '1000'" in program.stderr
+
+
+@pytest.fixture
+def chosen():
+    """What the test chooses is not left to those that follow."""
+    before = torch.get_float32_matmul_precision()
+    yield torch.get_float32_matmul_precision
+    torch.set_float32_matmul_precision(before)
+
+
+def rounding():
+    """The largest error of a product of matrices, as a share of its largest number."""
+    torch.manual_seed(0)
+    X, Y = torch.randn(2048, 196), torch.randn(196, 128)
+    exact = X.double() @ Y.double()
+    return ((X @ Y - exact).abs().max() / exact.abs().max()).item()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="products on a GPU would be rounded")
+class TestProducts:
+    def test_come_from_onednn_where_they_keep_every_digit_of_float32(self, chosen):
+        torch.set_float32_matmul_precision("medium")
+        is_exact = rounding() < 1e-5  # in bfloat16 it is 3e-3
+        training.choose_products()
+        assert chosen() == ("medium" if is_exact else "highest")
+        assert rounding() < 1e-5
+
+    def test_do_not_where_they_would_be_rounded(self, chosen, monkeypatch):
+        exact = torch.full
+        rounded = lambda *arguments: exact(*arguments).bfloat16().float()  # noqa: E731
+        monkeypatch.setattr(training.torch, "full", rounded)
+        training.choose_products()
+        assert chosen() == "highest"
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_gpu_keeps_the_precision_that_it_has(here, chosen, monkeypatch):
+    torch.set_float32_matmul_precision("highest")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: here)
+    training.choose_products()
+    assert (chosen() == "highest") or not here
