@@ -56,6 +56,7 @@ def test_a_record_learns_what_is_easy(name, data, monkeypatch):
     script = import_module(f"benchmarks.records.{name}")
     monkeypatch.setattr(script, "num_epochs", 4)
     monkeypatch.setattr(script, "batch_size", 100)
+    monkeypatch.setattr(script, "grids", [(0, 0), (3, 1)], raising=False)
     torch.manual_seed(0)
     network = script.train(data[0].images, data[0].labels)
     logits = script.answer(network, data[0].images)
