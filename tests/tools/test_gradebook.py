@@ -183,7 +183,17 @@ def test_all_but_the_cells_is_the_same_to_the_byte():
         b'\xef\xbb\xbfStudent,ID,Section,"X (1)"\n"a ""b"", c",1,S,7\r\n'
         b'd,"2", ,"7"\n\ne\xcc\x88,3,S,EX\nf,4,S,N/A\n"g\nh",5,"S","7"'
     )
-    assert notes[1:] == ["not filled in: 3 (EX), 4 (N/A), 6 (has no row)"]
+    not_filled_in, replaced = notes[1:]
+    assert not_filled_in == "not filled in: 3 (EX), 4 (N/A), 6 (has no row)"
+    assert replaced == "another grade stood there: 2 (9)"
+
+
+def test_a_grade_that_stays_the_same_is_no_news():
+    before = b"Student,ID,Section,X (1)\na,1,S,7.00\nb,2,S,\nc,3,S,-"
+    graded = [(HandIn(str(n), "Canvas", str(n)), grade(str(n))) for n in (1, 2, 3)]
+    after, notes = fill_gradebook(before, graded, "X")
+    assert after == b"Student,ID,Section,X (1)\na,1,S,7\nb,2,S,7\nc,3,S,7"
+    assert len(notes) == 1
 
 
 @pytest.mark.parametrize("byte", [b"\xfc", b"\x96", b"\x81"])  # of Latin-1, cp1252, neither

@@ -70,7 +70,7 @@ def fill_gradebook(content: bytes, graded: Graded, assignment: str) -> tuple[byt
     text, encoding = _decode(content)
     cells = _cells(text)
     column, maximum, rows = _canvas(cells, assignment) or _moodle(cells)
-    left_out = []
+    left_out, replaced = [], []
     for hand_in, grade in graded:
         person = _plain(hand_in.name.removesuffix(hand_in.student)) or "?"  # nobody's
         key = hand_in.platform, hand_in.student, person * (hand_in.platform == "Moodle")
@@ -80,11 +80,14 @@ def fill_gradebook(content: bytes, graded: Graded, assignment: str) -> tuple[byt
             continue
         scaled = round(grade.total * (_number(maximum) or grade.out_of) / grade.out_of, 2)
         value = f"{scaled:g}".replace(".", "," if "," in maximum else ".")
+        if _number(before := row[column].value) not in (None, _number(value)):
+            replaced.append(f"{hand_in.name} ({before})")
         is_quoted = row[column].raw.startswith('"') or cells[0][0].after in value
         row[column].raw = f'"{value}"' if is_quoted else value
     title = f"{shown(cells[0][column].value)}, of {maximum or 'no known maximum'}"
     notes = [f"gradebook, {title}: {len(graded) - len(left_out)} filled in"]
     notes += [f"not filled in: {', '.join(left_out)}"] if left_out else []
+    notes += [f"another grade stood there: {', '.join(replaced)}"] if replaced else []
     return "".join(cell.raw + cell.after for row in cells for cell in row).encode(encoding), notes
 
 
