@@ -38,7 +38,7 @@ help:
 	@echo "make report      execute the notebook, write report/fashion_mnist.html"
 	@echo "make further     the same for the second notebook: report/further.html"
 	@echo "make test        every test: units, nbval on the notebook, lint"
-	@echo "make test-quick  the tests that neither train, grade, nor start other programs"
+	@echo "make test-quick  the tests that neither train much, grade, nor start other programs"
 	@echo "make lab         open the starter in JupyterLab, or the notebook where there is no starter"
 	@echo "make benchmark   time loading, training and grading on a quiet machine (about 15 minutes);"
 	@echo "                 WRITE=1 puts the tables into benchmarks/README.md"

@@ -147,7 +147,7 @@ def way_to_goal(run: Run) -> tuple[float, bool]:
 def write_loading(seconds: dict[str, list[float]], caption: str) -> None:
     """Write the seconds of an epoch of batches, and how many times as long the next takes."""
     ratios = [measure.times_as_long(each, seconds[OURS]) for each in seconds.values()]
-    finding = f"The next takes {sorted(ratios)[1]:.0f} times as long as ours."
+    finding = f"The next fastest takes {sorted(ratios)[1]:.0f} times as long as ours."
     heads = f"{len(seconds[OURS])} rounds, median and range", "an epoch of batches, s"
     rows = [(name, measure.spread(each)) for name, each in seconds.items()]
     measure.write_table("loading", heads, rows, finding, caption)

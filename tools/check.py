@@ -31,13 +31,14 @@ except ModuleNotFoundError as missing:
 
 ROOT = Path(__file__).resolve().parents[1]
 KEPT = Path(__file__).with_name("expected.npz")  # in what students get
+STEPS = sorted({question.step for question in QUESTIONS})
 DEFINED = (2, 3, 4)  # steps that can be asked when only the cells tagged `definition` have run
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tools.check", description=__doc__)
     parser.add_argument("notebook", type=Path)
-    parser.add_argument("--step", type=int, choices=range(1, 7), help="without the cells behind it")
+    parser.add_argument("--step", type=int, choices=STEPS, help="without the cells behind it")
     no_run = "as saved, in seconds: steps 2 to 4, by the cells tagged `definition` alone"
     parser.add_argument("--no-run", action="store_true", help=no_run)
     arguments = parser.parse_args()
@@ -58,15 +59,17 @@ def check(file: Path, step: int | None = None, no_run: bool = False) -> None:
     if not file.is_file():
         there = ", ".join(sorted(one.name for one in file.parent.glob("*.ipynb"))) or "none"
         raise ValueError(f"there is no file {file}. Notebooks there: {there}.")
-    notebook, steps = read_notebook(file), DEFINED if no_run else range(1, 7)
+    notebook, steps = read_notebook(file), DEFINED if no_run else STEPS
     if step and step not in steps:
         raise ValueError(f"step {step} can only be asked when all cells run: leave --no-run out.")
     if problems := "\n".join(foreign_imports(notebook)):
         raise ValueError(f"{problems}\nDo without: it is not there when the notebook is graded.")
     notebook.cells = [*_cells_for(notebook, step, no_run)]
-    print("The cells run; that takes as long as in Jupyter ...", file=sys.stderr, flush=True)
+    which = "that define something run" if no_run else "run; that takes as long as in Jupyter"
+    print(f"The cells {which} ...", file=sys.stderr, flush=True)
     # What comes before a step is asked, too: what builds on it is judged by its parts.
-    asked = [n for n, q in enumerate(QUESTIONS) if q.step in steps and q.step <= (step or 6)]
+    last = step or STEPS[-1]
+    asked = [n for n, q in enumerate(QUESTIONS) if q.step in steps and q.step <= last]
     grade, executed = grade_notebook(file.name, notebook, asked)
     shown = [q.name for q in QUESTIONS if q.step in ([step] if step else steps)]
     print_table(grade, shown)
@@ -93,12 +96,14 @@ def foreign_imports(notebook: NotebookNode) -> Iterator[str]:
 
 
 def _cells_for(notebook: NotebookNode, step: int | None, no_run: bool) -> Iterator[NotebookNode]:
-    """The cells to run: all, or those up to the end of a step, or those that only define."""
+    """All cells, or those up to the end of a step; code that shall not run leaves its number."""
     for cell in notebook.cells:
         if step and cell.cell_type != "code" and cell.source.startswith(f"## {step + 1}."):
             return
-        if not no_run or "definition" in cell.metadata.get("tags", []):
-            yield cell
+        is_left_out = no_run and "definition" not in cell.metadata.get("tags", [])
+        if is_left_out and cell.cell_type == "code" and cell.source.strip():
+            cell.source = "# not run"
+        yield cell
 
 
 def grade_notebook(

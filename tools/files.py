@@ -20,5 +20,7 @@ def write_whole(file: Path, content: str | bytes) -> None:
     try:
         unfinished.write_bytes(content)
         unfinished.replace(file)
+    except OSError as error:  # which names the unfinished one
+        raise type(error)(error.errno, error.strerror, str(file)) from error
     finally:
         unfinished.unlink(missing_ok=True)

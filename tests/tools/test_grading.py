@@ -381,9 +381,9 @@ def test_cores_are_those_that_this_process_may_use():
 def test_the_questions_are_printed_with_their_points(monkeypatch, capsys):
     call(monkeypatch, "--rubric")
     printed = capsys.readouterr().out.splitlines()
-    assert len(printed) == 11
-    assert printed[0] == "  1  1 Loaders and counts"
-    assert printed[-1] == " 10  together"
+    assert len(printed) == 12
+    assert printed[:2] == ["points  step and question", "     1  1 Loaders and counts"]
+    assert printed[-1] == "    10  together"
 
 
 def test_every_step_of_the_notebook_has_its_terms():

@@ -101,7 +101,7 @@ def test_canvas_names_tell_the_student_and_who_was_late(made):
     }
     assert {row.platform for row in rows.values()} == {"Canvas"}
     assert [name for name, row in rows.items() if row.late] == ["anon_Zz9", "bo 1008", "öz 1002"]
-    assert "eda 1007: it is no .ipynb file (if it is one, rename it): the" in made.notes
+    assert "eda 1007: its name does not end in .ipynb (if it is a notebook" in made.notes
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_what_nobody_hands_in_is_told_and_not_even_unpacked(made, name):
     [
         ("x.ipynb.txt", "rename it"),
         ("x.ipynb.json", "rename it"),
-        ("x.rar", "it is no .ipynb file"),
+        ("x.rar", "its name does not end in .ipynb"),
         ("x.zip", "File is not a zip file"),
     ],
 )

@@ -131,6 +131,13 @@ def test_a_missing_file_ends_with_one_sentence(tmp_path, monkeypatch):
         write.main()
 
 
+def test_a_report_is_html_or_pdf(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["report", "n.ipynb", "-o", str(tmp_path / "r.txt")])
+    with pytest.raises(SystemExit):
+        write.main()
+    assert "the name of a report ends in .html or .pdf, not r.txt" in capsys.readouterr().err
+
+
 def test_a_notebook_of_any_other_kind_becomes_a_report_without_an_accuracy(tmp_path):
     nbformat.write(FOREIGN["R"], tmp_path / "R.ipynb")
     assert write_report(tmp_path / "R.ipynb", tmp_path / "R.html") is None

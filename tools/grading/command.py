@@ -55,9 +55,10 @@ def main() -> None:
             return
         rubric = load_rubric(arguments.assignment)
         if arguments.rubric:
+            print("points  step and question")
             for name in rubric.names:
-                print(f"{1:>3}  {name}")
-            print(f"{len(rubric.names):>3}  together")
+                print(f"{1:>6}  {name}")
+            print(f"{len(rubric.names):>6}  together")
         else:
             _grade_class(arguments, rubric)
     except Timeout:
@@ -237,8 +238,8 @@ def _summary(grades: Sequence[Grade]) -> str:
     for name in grades[0].points:
         lines.append(f"{statistics.mean(grade.points[name] for grade in grades):>6.2f}  {name}")
     counts = Counter(grade.total for grade in grades)
-    spread = ", ".join(f"{points} points: {counts[points]}" for points in sorted(counts))
-    lines.append(f"how many: {spread}")
+    spread = ", ".join(f"{counts[points]} with {points}" for points in sorted(counts))
+    lines.append(f"how many with how many points: {spread}")
     lines += [f"look at {one_line(g.submission)}: {g.look}" for g in grades if g.look]
     return "\n".join(lines)
 

@@ -143,7 +143,7 @@ class _Walk:
         is_hand_in = not is_hidden and (".ipynb" in name or name.endswith(ARCHIVES))
         try:
             if is_hidden or (name != METADATA and not name.endswith((".zip", ".ipynb"))):
-                raise ValueError("it is no .ipynb file (if it is one, rename it)")
+                raise ValueError("its name does not end in .ipynb (if it is a notebook, rename it)")
             if size > (MAX_ZIP if name.endswith(".zip") else MAX_NOTEBOOK):
                 raise ValueError("it is too large")
             file = fetch()

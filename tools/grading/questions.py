@@ -247,7 +247,7 @@ def ask_block(
     X, given = torch.tensor(X).to(next(block.parameters())), {}
     parts.mlp1, parts.mlp2 = Stub(given, "mlp1", O1), Stub(given, "mlp2", O2)
     return {
-        "block": lambda: fill(block, parameters)(X),
+        "block(X)": lambda: fill(block, parameters)(X),
         "mlp1 of X transposed": lambda: fill(block, parameters).mlp1(X.mT),
         "what comes back of O2": lambda: parts(X),
         "given to mlp1": lambda: given["mlp1"],
@@ -257,7 +257,7 @@ def ask_block(
 
 def judge_mixing(reply: Reply) -> None:
     found = reply.differences("given to mlp1", "mlp1 of X transposed", tolerance=CLOSE)
-    if not found or not reply.differences("block", tolerance=CLOSE):
+    if not found or not reply.differences("block(X)", tolerance=CLOSE):
         return
     X, seen = reply.inputs["X"], reply.answer.get("given to mlp1")
     hint = "mlp(width, hidden) is Linear, ReLU, Linear back to `width`, each with its bias."
@@ -269,7 +269,7 @@ def judge_mixing(reply: Reply) -> None:
 
 
 def judge_block(reply: Reply) -> None:
-    whole = reply.differences("block", tolerance=CLOSE)
+    whole = reply.differences("block(X)", tolerance=CLOSE)
     parts = reply.differences("given to mlp2", "what comes back of O2", tolerance=CLOSE)
     if not whole or (MIXING in reply.wrong and not parts):
         return
@@ -359,7 +359,7 @@ def ask_network(
                 scope["patchify"] = own
 
     answer = {
-        "logits": lambda: fill(network, parameters)(images),
+        "network(images)": lambda: fill(network, parameters)(images),
         "number of blocks": lambda: len([*network.blocks.children()]),  # the same one counts once
         "sizes of the blocks": have_right_sizes,
         "logits of given features": run_parts,
@@ -370,7 +370,7 @@ def ask_network(
 def judge_network(reply: Reply) -> None:
     blocks = [name for name in reply.expected() if name.startswith("given to")]
     parts = ["logits of given features", "number of blocks", "sizes of the blocks", *blocks]
-    whole = reply.differences("logits", tolerance=CLOSE)
+    whole = reply.differences("network(images)", tolerance=CLOSE)
     builds_on_wrong = reply.wrong & {PATCHES, SIZES, MIXING, BLOCK}
     if not whole or (builds_on_wrong and not reply.differences(*parts, tolerance=CLOSE)):
         return
@@ -416,7 +416,8 @@ def ask_loss(names: dict[str, Any], **batches: np.ndarray) -> dict[str, Any]:
         logits, labels = batches[f"logits{n}"], batches[f"labels{n}"]
         return names["loss_function"](torch.tensor(logits), torch.tensor(labels))
 
-    return {f"loss of batch {n + 1}": lambda n=n: loss(n) for n in range(len(batches) // 2)}
+    numbers = range(len(batches) // 2)
+    return {f"loss_function(logits{n}, labels{n})": lambda n=n: loss(n) for n in numbers}
 
 
 # Slips in a loss of logits z and labels y: p holds -log of the probability of every image's label.
@@ -443,7 +444,7 @@ def judge_loss(reply: Reply) -> None:
     hint = "The mean over the images of -log softmax(logits)[label], in nats; logits go in as is."
     z, y = (torch.tensor(reply.inputs[name]) for name in ("logits1", "labels1"))
     losses = nn.functional.cross_entropy(z, y, reduction="none")
-    given = reply.answer.get("loss of batch 2", np.zeros(0))
+    given = reply.answer.get("loss_function(logits1, labels1)", np.zeros(0))
     for slip, loss in LOSSES.items():
         if not difference_between(given, np.asarray(loss(losses, z, y))):
             hint = slip

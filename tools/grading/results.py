@@ -138,7 +138,7 @@ ADVICE = {
     "NotImplementedError": "This step is still open: write the cell that raises it.",
     "AssertionError": "This cell found something wrong. Compare what it checks with the text above "
     "it, and run it until it passes.",
-    "NameError": "The name is defined nowhere above. Restart the kernel and run all cells.",
+    "NameError": "No cell that ran defines this name: write the one that should.",
     "ModuleNotFoundError": "Only the packages of the assignment are installed. Remove that import.",
     "SyntaxError": "Python cannot read this cell. Run it and look at the line that it marks.",
     "IndentationError": "Python cannot read this cell. Look at the indentation of the line named.",

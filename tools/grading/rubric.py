@@ -113,9 +113,10 @@ class Reply:
     def differences(self, *names: str, tolerance: float = 1e-4) -> list[str]:
         """In words, what differs from the model answer's arrays of these names (default: all)."""
         expected, found = self.expected(), []
-        arrays = [f"{name} {array.shape}" for name, array in self.inputs.items() if array.ndim]
-        sent = f" with {', '.join(arrays)}" if arrays else ""
         for name in names or expected:
+            named = {*re.findall(r"\w+", name)} & self.inputs.keys()
+            arrays = ", ".join(f"{one} {self.inputs[one].shape}" for one in sorted(named))
+            sent = f" with {arrays}" if arrays else ""
             try:
                 difference = difference_between(self[name], expected[name], tolerance)
             except Wrong as error:

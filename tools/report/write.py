@@ -58,6 +58,8 @@ def main() -> None:
     options = vars(parser.parse_args())
     source, output = options.pop("notebook"), options.pop("output")
     target = output or source.with_suffix(".html")
+    if target.suffix.lower() not in (".html", ".pdf"):
+        parser.error(f"the name of a report ends in .html or .pdf, not {target.name}")
     try:
         accuracy = write_report(source, target, **options)
     except ReportError as error:
