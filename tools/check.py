@@ -23,6 +23,7 @@ try:
     from tools.reader import read_notebook
     from tools.report.exporter import ReportError
     from utils.data import named_folder
+    from utils.plotting import percent
 
     import numpy as np
     from nbformat import NotebookNode
@@ -156,7 +157,7 @@ def print_table(grade: Grade, names: Sequence[str]) -> None:
         for line in [*textwrap.wrap(found, 90), *textwrap.wrap(advice_on(found, hint), 90)]:
             print(f"{'':8}{line}")
     for name, value in grade.figures.items():
-        print(f"{value:.2%}  {name}")
+        print(f"{percent(value)}  {name}")
     if grade.reason:
         print(f"What happened first: {grade.reason}")
 

@@ -50,7 +50,7 @@ class DescribedFigure(Figure):
         super().__init__(figsize=(WIDTH, height), layout="constrained")
         note = "\n(STAND-IN, not Fashion-MNIST)" if source == STAND_IN else ""
         self.suptitle(title + note, fontsize=12)
-        self.alt = f"{title}{note.replace(chr(10), ' ')}. {finding}"
+        self.alt = f"{title}{note}. {finding}".replace("\n", " ")
 
     def for_notebook(self) -> tuple[str, dict[str, int | str]]:
         """The picture as PNG, and its metadata, among them the alternative text."""
@@ -191,7 +191,7 @@ def plot_history(history: History) -> DescribedFigure:
         accuracy.plot(epochs, values, style, color=color, label=label)
     accuracy.set(title="Accuracy", xlabel="epochs", ylabel="images right", ylim=(0, 1))
     accuracy.autoscale(enable=done > 0, axis="y")
-    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=1))
+    accuracy.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=1, symbol=" %"))
     accuracy.yaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5], min_n_ticks=3))
     for axes in (loss, accuracy):
         axes.set(xlim=(0, 1.04 * total), xticks=range(0, total + 1, -(-total // 10)))

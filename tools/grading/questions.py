@@ -14,6 +14,7 @@ from typing import Any
 from tools.grading.rubric import Arrays, Question, Reply, Wrong, difference_between
 from utils.data import REAL, BatchLoader, load_fashion_mnist
 from utils.definitions import NOTEBOOKS
+from utils.plotting import percent
 
 import numpy as np
 import torch
@@ -692,13 +693,13 @@ def judge_trained(reply: Reply) -> dict[str, float]:
     shares = shares_of(reply)
     best = max(shares, key=shares.get)
     if not shares[best] >= GOAL:
-        found = f"`{best}` has {shares[best]:.2%} of the test images right, expected at least "
+        found = f"`{best}` has {percent(shares[best])} of the test images right, expected at least "
         hints = [_hint_of_loop(reply)]
         parts = (MIXING, BLOCK, NETWORK, LOSS, OPTIMIZER)
         if wrong_parts := [question.name for question in parts if question in reply.wrong]:
             hints.append(f"It was trained with what is wrong in: {', '.join(wrong_parts)}.")
         otherwise = "Run the cells from the top, and look at the loss as it trains."
-        raise Wrong(f"{found}{GOAL:.0%}", " ".join(filter(None, hints)) or otherwise)
+        raise Wrong(f"{found}{percent(GOAL, 0)}", " ".join(filter(None, hints)) or otherwise)
     train_data, test_data = load_data()
     if reply.model:
         network = rebuilt(parameters_of(reply, best), reply.model)
@@ -706,8 +707,8 @@ def judge_trained(reply: Reply) -> dict[str, float]:
         # Of two counts of 10,000 images each, equally likely to be right.
         if share - on_train > 3.3 * math.sqrt(2 * share * (1 - share) / 10_000):
             reply.look = (
-                f"test accuracy {share:.2%} above training accuracy {on_train:.2%}: more than "
-                "chance; did it learn from test images?"
+                f"test accuracy {percent(share)} above training accuracy {percent(on_train)}: "
+                "more than chance; did it learn from test images?"
             )
     name = "accuracy" if test_data.source == REAL else f"accuracy on the {test_data.source}"
     return {name: shares[best]}
@@ -732,7 +733,7 @@ def judge_accuracy(reply: Reply) -> None:
     hint = "Count over all the test images; `correct` has one entry for each."
     if "average" not in learned and abs(claimed - shares.get("average", 2)) <= NEAR:
         hint = "`average` has not learned: does `train` update it after every step?"
-    found = f"`accuracy` is {claimed:.2%}, `{nearest}` has {learned[nearest]:.2%} right"
+    found = f"`accuracy` is {percent(claimed)}, `{nearest}` has {percent(learned[nearest])} right"
     raise Wrong(found, hint)
 
 
@@ -740,7 +741,7 @@ TRAINED = Question(
     5,
     "Trained network",
     "`average` or `model` is the network of step 3, trained: with its parameters, a right network "
-    f"gets at least {GOAL:.0%} of the test images right.",
+    f"gets at least {percent(GOAL, 0)} of the test images right.",
     ask_trained,
     draw_trained,
     judge_trained,

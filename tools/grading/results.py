@@ -17,6 +17,7 @@ from pathlib import Path
 from tools.files import write_whole
 from tools.grading.rubric import Grade, one_line
 from tools.report.write import write_report
+from utils.plotting import percent
 
 import nbformat
 from nbformat import NotebookNode
@@ -118,13 +119,17 @@ def save_report(file: Path, executed: NotebookNode, grade: Grade) -> None:
         f"{_verbatim(name)}: {grade.total} of {grade.out_of} points",
         _verbatim(grade.reason),
         "\n".join(table),
-        *(f"Counted by the grader, {name}: {value:.2%}." for name, value in grade.figures.items()),
+        *_counted(grade),
     ]
     executed.metadata["title"] = name
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "submission.ipynb"
         nbformat.write(executed, source)
         write_report(source, file, allow_errors=True, head="\n\n".join(filter(None, text)))
+
+
+def _counted(grade: Grade) -> list[str]:
+    return [f"Counted by the grader, {name}: {percent(x)}." for name, x in grade.figures.items()]
 
 
 def _verbatim(text: str) -> str:
@@ -164,8 +169,7 @@ def feedback(grade: Grade) -> str:
     """What the student reads: points, what was found where none was earned, and what to do."""
     lines = [f"Feedback on {one_line(grade.submission)}", ""]
     lines.append(f"{grade.total} of {grade.out_of} points.")
-    for name, value in grade.figures.items():
-        lines.append(f"Counted by the grader, {name}: {value:.2%}.")
+    lines += _counted(grade)
     if grade.reason:
         lines += ["", *_paragraph("What happened first: " * bool(grade.problems), grade.reason)]
         lines += _paragraph("What to do: ", advice_on(grade.reason))
