@@ -276,7 +276,7 @@ get_ipython().ast_transformers.append(NoAsserts())"""),
             "lambda lines: [] if 'Held' in ''.join(lines) else lines)"
         ),
         WRONG_2,
-        "step 2 Double: double of each",
+        "step 2 Double: double of numbers",
     ),
     "tampers with the kernel": (
         tampering("""
@@ -285,7 +285,7 @@ original = kernel.do_execute
 async def obliging(code, *args, **kwargs):
     reply = await original('pass', *args, **kwargs)
     return reply | {'user_expressions': {'answer': {'status': 'ok', 'data': {'application/json':
-        {'passed': True, 'arrays': {'double of each': {'shape': [5], 'data': 'AAAA'}}}}}}}
+        {'passed': True, 'arrays': {'double of numbers': {'shape': [5], 'data': 'AAAA'}}}}}}}
 kernel.do_execute = obliging"""),
         [0, 0, 0],
         "",

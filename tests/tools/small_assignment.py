@@ -20,7 +20,7 @@ def draw_many(random):
 
 
 def ask_double(names, numbers):
-    return {"double of each": [names["double"](number) for number in numbers.tolist()]}
+    return {"double of numbers": [names["double"](number) for number in numbers.tolist()]}
 
 
 def ask_total(names):

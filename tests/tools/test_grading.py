@@ -154,7 +154,7 @@ def test_feedback_says_what_was_sent_what_came_back_what_was_expected_and_what_t
     feedback = (graded[1] / "feedback" / "wrong in step 2.txt").read_text(encoding="utf-8")
     line = " ".join(feedback.split())
     number = r"-?\d[\d.e-]*"
-    sent = r"double of each with numbers \(5,\): "
+    sent = r"double of numbers with numbers \(5,\): "
     assert re.search(rf"{sent}came back {number} at \[0\], expected {number} ", line), line
     assert "double(x) is a number twice." in line
     feedback = (graded[1] / "feedback" / "unfinished.txt").read_text(encoding="utf-8")

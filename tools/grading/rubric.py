@@ -61,7 +61,8 @@ class Question:
         title: in the tables.
         sentence: what the student is told.
         ask: reads what the notebook has defined, `ask(names, **inputs)`, and returns numbers,
-            tensors, lists, or functions that give such, by name. The kernel gets its source.
+            tensors, lists, or functions that give such, by name. The kernel gets its source. Where
+            an answer is wrong, the shapes of the inputs that its name contains are told.
         draw: makes the inputs, arrays by name, from a generator of the submission's own.
         judge: raises `Wrong`, or returns figures for the table, if any.
         helpers: functions and classes that `ask` uses.
