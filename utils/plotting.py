@@ -227,9 +227,9 @@ class LiveHistory(History):
         """Complete an epoch, and show it."""
         super().add_epoch(test_accuracy, average_accuracy)
         self._lines.append(
-            f"epoch {len(self)}: loss {self.train_loss[-1]:.3f}, accuracy "
+            f"epoch {len(self)}: loss {self.train_loss[-1]:.3f}, right "
             f"{percent(self.train_accuracy[-1])} training, {percent(test_accuracy)} test, "
-            f"{percent(average_accuracy)} test with EMA, {self.seconds[-1]:.1f} s"
+            f"{percent(average_accuracy)} EMA, {self.seconds[-1]:.1f} s"
         )
         if self._in_notebook:
             self._show()

@@ -270,8 +270,9 @@ def test_without_a_notebook_the_live_history_prints_one_line_an_epoch(capsys):
             live.add_epoch(0.7, 0.71)
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
-    line = "epoch 2: loss 0.500, accuracy 0.00 % training, 70.00 % test, 71.00 % test with EMA, "
+    line = "epoch 2: loss 0.500, right 0.00 % training, 70.00 % test, 71.00 % EMA, "
     assert lines[1].startswith(line)
+    assert len(lines[1]) < 80  # what a report shows in one line
 
 
 @pytest.fixture
