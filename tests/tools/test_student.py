@@ -9,6 +9,7 @@ import sys
 import zipfile
 
 from tools import student
+from tools.files import write_whole
 from tools.notebook import NOTEBOOK
 from tools.starter import make_starter
 from utils.data import FILES
@@ -164,3 +165,11 @@ def test_the_command_writes_the_zip_or_says_why_not(monkeypatch, tmp_path, capsy
         student.main()
         assert zipfile.ZipFile(file).read("fashion-mnist/README.md") == b"Start here."
         assert capsys.readouterr().out == f"wrote {file}\n"
+
+
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_beside_it(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError, match=r"taken") as raised:
+        write_whole(tmp_path / "taken", "x")
+    assert raised.value.filename == str(tmp_path / "taken")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
