@@ -151,7 +151,7 @@ def draw(records: dict[str, list[Run]]) -> None:
         axes.plot(x, y, "o", color=plotting.BLUE)
         side = "left" if "epochs" in GOALS[name] else "right"  # so that neighbours have room
         axes.annotate(f"   {GOALS[name]}: {x:.3g} units   ", (x, y), va="center", ha=side)
-    axes.set(xscale="log", xlim=(0.2, 1000), ylabel="test images right (%)")
+    axes.set(xscale="log", xlim=(0.1, 2000), ylabel="test images right (%)")
     axes.set(xlabel="training time in units of the assignment's (CPU time)")
     axes.xaxis.set_major_formatter("{x:g}")
     for name, accuracy in PUBLISHED.items():

@@ -1,10 +1,11 @@
 """The two files of a box: whatever they hold becomes a notebook and arrays, or one sentence."""
 
 import io
+import linecache
 import zipfile
 from random import Random
 
-from tools.grading import rubric
+from tools.grading import inside, rubric
 from tools.grading.rubric import AnswerError, read_answers
 from tools.reader import ReadError, read_notebook
 
@@ -141,3 +142,16 @@ def test_any_pair_of_files_becomes_a_notebook_and_arrays_or_an_error_of_one_line
     assert read > 30
     assert len(refused) > 10
     assert all(sentence.isprintable() for sentence in refused)
+
+
+def test_an_error_tells_its_line_of_the_notebook_unless_that_says_the_same():
+    cell = "def f(x): return x.zero_()\ndef g(): raise NotImplementedError('write g')"
+    file = "ipykernel_1/2.py"
+    linecache.cache[file] = len(cell), None, cell.splitlines(keepends=True), file
+    names = {}
+    exec(compile(cell, file, "exec"), names)
+    asked = {"f": lambda: names["f"](None), "g": names["g"]}
+    _, errors = inside.answer_of(lambda _: asked, names, {})
+    assert errors["f"].startswith("AttributeError: 'NoneType' object has no attribute 'zero_'")
+    assert errors["f"].endswith(" (in the line `def f(x): return x.zero_()`)")
+    assert errors["g"] == "NotImplementedError: write g"

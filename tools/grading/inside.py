@@ -482,7 +482,8 @@ def describe(error: BaseException) -> str:
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if "ipykernel" in Path(frame.filename).parent.name:  # the files that stand for cells
             line = frame.line or linecache.getline(frame.filename, frame.lineno).strip()
-            return f"{text} (in the line `{line}`)" if line else text
+            is_news = line and not (str(error) and str(error) in line)  # a raise says it itself
+            return f"{text} (in the line `{line}`)" if is_news else text
     return text
 
 

@@ -115,8 +115,8 @@ class Reply:
         """In words, what differs from the model answer's arrays of these names (default: all)."""
         expected, found = self.expected(), []
         for name in names or expected:
-            named = {*re.findall(r"\w+", name)} & self.inputs.keys()
-            arrays = ", ".join(f"{one} {self.inputs[one].shape}" for one in sorted(named))
+            named = [one for one in self.inputs if one in re.findall(r"\w+", name)]
+            arrays = ", ".join(f"{one} {self.inputs[one].shape}" for one in named)
             sent = f" with {arrays}" if arrays else ""
             try:
                 difference = difference_between(self[name], expected[name], tolerance)
