@@ -33,9 +33,9 @@ def rows(tmp_path_factory):
         for place in folder.iterdir():
             out = tmp_path_factory.mktemp(place.name)
             patch.setattr(sys, "argv", ["grading", str(place), "--out", str(out), *options])
+            patch.setattr(classroom, "save_report", lambda *_: None)  # it gives no points
             if place.name == "answers":
                 patch.setattr(box, "run", no_kernel.run)
-                patch.setattr(classroom, "save_report", lambda *_: None)
             command.main()
             with (out / "grades.csv").open(encoding="utf-8", newline="") as file:
                 table = list(csv.DictReader(file))
