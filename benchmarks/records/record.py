@@ -9,12 +9,20 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measure import as_torch_comes, caption, facts, make_parser, parse, write_table
+from benchmarks.measure import (
+    ROOT,
+    as_torch_comes,
+    caption,
+    facts,
+    make_parser,
+    parse,
+    write_table,
+)
 from benchmarks.runs import by_the_notebook
 from benchmarks.variants import ASSIGNMENT, LADDER
 from utils import plotting
@@ -123,7 +131,8 @@ def write_records() -> None:
     runs, records = [json.loads(line) for line in RUNS.read_text().splitlines()], {}
     for name in GOALS:
         if mine := [run for run in runs if run["record"] == name]:
-            records[name] = [run for run in mine if script_of(run) == script_of(mine[-1])]
+            newest = script_at(name, mine[-1]["commit"])
+            records[name] = [run for run in mine if script_at(name, run["commit"]) == newest]
     heads = "goal", "script", "units of CPU time", "units", "seconds"
     heads += "test accuracy, mean (least)", "seeds", "commit"
     rows = [row(name, mine) for name, mine in records.items()]
@@ -131,11 +140,11 @@ def write_records() -> None:
     draw(records)
 
 
-def script_of(run: Run) -> str:
-    """Which version of its script made a run: git's name of it, or else the commit."""
-    place = f"{run['commit']}:benchmarks/records/{run['record']}.py"
-    git = ["git", "rev-parse", "--quiet", "--verify", place]
-    return subprocess.run(git, capture_output=True, text=True).stdout.strip() or run["commit"]
+@cache
+def script_at(name: str, commit: str) -> str:
+    """Which version of a record's script a commit has: git's name of it, or else the commit."""
+    git = ["git", "rev-parse", "--quiet", "--verify", f"{commit}:benchmarks/records/{name}.py"]
+    return subprocess.run(git, capture_output=True, text=True, cwd=ROOT).stdout.strip() or commit
 
 
 def row(name: str, runs: list[Run]) -> tuple[str, ...]:
@@ -144,7 +153,7 @@ def row(name: str, runs: list[Run]) -> tuple[str, ...]:
     wall = [f"**{mean(runs, 'units'):.2f}**", f"{mean(runs, 'seconds'):.1f}"]
     wall = wall if runs[0]["threads"] > 1 else ["", ""]
     least = min(run["accuracy"] for run in runs)
-    accuracy = f"{100 * mean(runs, 'accuracy'):.2f} % ({100 * least:.2f} %)"
+    accuracy = f"{plotting.percent(mean(runs, 'accuracy'))} ({plotting.percent(least)})"
     commits = " and ".join(sorted({run["commit"] for run in runs}))
     return GOALS[name], script, cpu_units, *wall, accuracy, str(len(runs)), commits
 
@@ -166,7 +175,7 @@ def draw(records: dict[str, list[Run]]) -> None:
     for name, accuracy in PUBLISHED.items():
         axes.axhline(100 * accuracy, color=plotting.ORANGE, linestyle="--", linewidth=1)
         at = axes.get_xlim()[0], 100 * accuracy + 0.05
-        axes.annotate(f" {name}: {100 * accuracy:.2f} %", at, color=plotting.ORANGE)
+        axes.annotate(f" {name}: {plotting.percent(accuracy)}", at, color=plotting.ORANGE)
     figure.savefig(PICTURE, dpi=200)
 
 

@@ -529,9 +529,7 @@ OPTIMIZER = Question(
 
 
 def draw_trained(_: np.random.Generator) -> Arrays:
-    return {
-        "counts": np.array(0)
-    }  # the grader counts by itself; for a check, tools/student.py asks
+    return {"counts": np.array(0)}  # the grader counts itself; for a check tools/student.py asks
 
 
 def ask_trained(names: dict[str, Any], counts: np.ndarray) -> dict[str, Any]:

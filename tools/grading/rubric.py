@@ -115,8 +115,10 @@ class Reply:
         """In words, what differs from the model answer's arrays of these names (default: all)."""
         expected, found = self.expected(), []
         for name in names or expected:
-            named = [one for one in self.inputs if one in re.findall(r"\w+", name)]
-            arrays = ", ".join(f"{one} {self.inputs[one].shape}" for one in named)
+            words = re.findall(r"\w+", name)
+            arrays = ", ".join(
+                f"{n} {array.shape}" for n, array in self.inputs.items() if n in words
+            )
             sent = f" with {arrays}" if arrays else ""
             try:
                 difference = difference_between(self[name], expected[name], tolerance)
