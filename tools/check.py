@@ -1,6 +1,6 @@
 """Check a notebook before handing it in: `python -m tools.check fashion_mnist.ipynb`.
 
-nbval runs it, and it is asked what the grader asks, with other inputs; a report lies beside it.
+Its cells run, and it is asked what the grader asks, with other inputs; a report lies beside it.
 """
 
 import argparse

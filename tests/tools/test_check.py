@@ -108,11 +108,11 @@ def test_a_step_that_needs_a_run_says_so(monkeypatch, capsys, written, step):
 
 @pytest.mark.slow
 def test_a_package_that_is_missing_is_named(tmp_path):
-    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['nbval'] = None")
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['nbclient'] = None")
     command = [sys.executable, "-m", "tools.check", "fashion_mnist.ipynb"]
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     ran = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert ran.stderr.startswith("error: nbval")
+    assert ran.stderr.startswith("error: nbclient")
     assert ran.stderr.endswith(" is not installed here; the README says how to start.\n")
 
 

@@ -33,8 +33,9 @@ LEVELS = {
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix", "/sys")
 PRIVATE = 2**28  # bytes of each private memory file system
 MAX_RESULT = {inside.EXECUTED: 2**26, inside.ANSWERS: 2**26}  # bytes
-START = 60  # seconds for nbval and a kernel to start
+START = 60  # seconds for a kernel to start
 SLACK = 1.5  # times the limits that the box looks after by itself
+RELIEF = 10  # seconds that it has to do so
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,12 @@ class Limits:
 
 @cache
 def find_level(network: bool) -> str:
-    """The strongest of `LEVELS` in which nbval and a kernel's libraries load here.
+    """The strongest of `LEVELS` in which nbclient and a kernel's libraries load here.
 
     Raises:
         RuntimeError: if they do not load at all.
     """
-    load = [sys.executable, "-P", "-c", "import nbval.plugin, ipykernel.kernelapp, utils"]
+    load = [sys.executable, "-P", "-c", "import nbclient, ipykernel.kernelapp, utils"]
     problem = ""
     with tempfile.TemporaryDirectory() as name:
         for level in LEVELS:
@@ -195,7 +196,7 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
 def _watch(process: subprocess.Popen, folder: Path, limits: Limits) -> str:
     """Wait for the end; return why it has to be ended before, or nothing."""
     end = time.monotonic() + 2 * limits.seconds + inside.ASKING + START  # cells may run again
-    pause, before = 0.25, ""
+    pause, fine = 0.25, time.monotonic()
     while True:
         with suppress(subprocess.TimeoutExpired):
             process.wait(pause)
@@ -203,12 +204,11 @@ def _watch(process: subprocess.Popen, folder: Path, limits: Limits) -> str:
         start = time.monotonic()
         if start > end:
             return f"ran longer than {limits.seconds:g} s in all, and could not be ended"
-        excess = inside.excess(process.pid, str(folder), limits.memory, SLACK)
-        if excess and excess == before:  # time enough for the box to end its kernel by itself
-            return excess
-        before = excess
-        # Looking at very many files or processes takes time: keep that to a tenth.
-        pause = min(5, max(0.5, 10 * (time.monotonic() - start)))
+        if not (why := inside.excess(process.pid, str(folder), limits.memory, SLACK)):
+            fine = start
+        elif start > fine + RELIEF:
+            return why
+        pause = inside.pause_after(start)
 
 
 def read_result(folder: Path, name: str) -> bytes:

@@ -104,7 +104,7 @@ class Class:
     def _digest(self) -> bytes:
         """A digest of all that decides about a grade but the submission itself."""
         limits = asdict(self.limits) | {"threads": 0}
-        versions = [sys.version, *map(version, ("torch", "numpy", "nbval", "ipykernel"))]
+        versions = [sys.version, *map(version, ("torch", "numpy", "nbclient", "ipykernel"))]
         digest = hashlib.sha256(json.dumps([limits, versions, self.rubric.decisive()]).encode())
         files = [*REPOSITORY.glob("utils/*.py"), *REPOSITORY.glob("tools/**/*.py")]
         for file in [*sorted(files), self.rubric.file, self.rubric.notebook]:

@@ -1,4 +1,4 @@
-"""What runs in the box: nbval runs a notebook's cells, then its kernel is asked the questions.
+"""What runs in the box: nbclient runs a notebook's cells, then its kernel is asked the questions.
 
 `python inside.py FOLDER` reads FOLDER/task.json and leaves two files in FOLDER/result: the executed
 notebook and the answers. It imports nothing of this repository and uses nothing that only one
@@ -15,25 +15,25 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import traceback
 import warnings
-from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from itertools import groupby
 from pathlib import Path
-from queue import Empty
 from typing import Any
 
 import nbformat
-import nbval.kernel
 import numpy as np
-import pytest
-from jupyter_client.manager import KernelManager
+from ipykernel.kernelspec import get_kernel_dict
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel
-from nbval.plugin import IPyNbCell, IPyNbFile, coalesce_streams
+from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.util import run_sync
+from nbformat import NotebookNode
 
 try:
     import psutil
@@ -51,17 +51,13 @@ MAX_PROCESSES = 200
 MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_REVIVALS = 4  # new kernels in place of dead ones
 PATIENCE = 5  # seconds for a cell to obey an interrupt
+READING = 60  # seconds to read what a cell has shown when it is done
 ASKING = 120  # seconds for all the questions, beyond the time for the cells
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
-OUTPUTS = "stream", "display_data", "execute_result", "error", "clear_output", "update_display_data"
 
 
 class StoppedError(Exception):
-    """A cell or question was stopped; the message says why."""
-
-
-class DiedError(StoppedError):
-    """The kernel is gone."""
+    """A cell or question was stopped, or the kernel ended; the message says why."""
 
 
 def excess(pid: int, folder: str, memory: int, times: float = 1) -> str:
@@ -106,228 +102,188 @@ def _own_memory(process: "psutil.Process") -> int:
     return 0
 
 
-class Kernel(RunningKernel):
-    """nbval's kernel, which is looked at while it works, and killed when it exceeds a limit.
+def pause_after(start: float) -> float:
+    """Seconds to the next look: at very many files or processes it takes long."""
+    return min(2, max(0.25, 5 * (time.monotonic() - start)))
 
-    What a cell shows goes into the notebook as nbclient puts it there: clearing and updating
-    replace what was shown.
+
+class ThisPython(KernelSpecManager):
+    """Finds the kernel of the Python that runs this, whatever else is installed."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        return KernelSpec(resource_dir="", **get_kernel_dict())
+
+
+class Runner(NotebookClient):
+    """Runs the cells, notes what became of each, and asks the questions.
+
+    A kernel that dies costs the cell that killed it: a new one runs again what had run before.
     """
 
-    def __init__(self, task: dict[str, Any], client: NotebookClient) -> None:
-        self.task, self.client, self.reply, self.next_look = task, client, {}, 0.0
-        self.waiting: deque[dict[str, Any]] = deque()
-        self.begin(None)
-        nbval.kernel.KernelManager = partial(KernelManager, **task["sockets"])
-        super().__init__(CURRENT_ENV_KERNEL_NAME, cwd=task["cwd"], startup_timeout=120)
-        # exit() would only stop the kernel's loop a moment later: it means nothing here.
-        self.run("get_ipython().unobserve_all('exit_now')", 30)
+    def __init__(self, task: dict[str, Any], folder: Path) -> None:
+        super().__init__(
+            nbformat.read(task["notebook"], as_version=4),
+            allow_errors=True,
+            record_timing=False,
+            interrupt_on_timeout=True,
+            error_on_timeout={"timed_out": True},
+            raise_on_iopub_timeout=True,
+            shutdown_kernel="immediate",
+            startup_timeout=120,
+            timeout_func=lambda cell: self.seconds,
+            on_cell_executed=self._note,
+        )
+        self.task, self.result, self.kernel = task, folder / RESULT, ExitStack()
+        self.end = time.monotonic() + task["seconds"]
+        self.again = task["seconds"]  # that cells may take that run again
+        self.ran: list[int] = []  # the cells that a new kernel has to run again
+        self.revivals = -1
+        self.met, self.looking = "", threading.Lock()
+        self.answers: dict[str, np.ndarray] = {}
+        self.asked = "\n\n".join([KERNEL_IMPORTS, *map(inspect.getsource, IN_KERNEL)])
 
-    def begin(self, cell: int | None) -> None:
-        """Whatever is shown from now on is shown by this cell of the notebook; None: by none."""
-        self.cell, self.size, self.shows_too_much = cell, 0, False
-        self.client.clear_before_next_output = False
-        self.patience = float("inf")
+    def run_cells(self) -> None:
+        """Run all code cells, whatever happens to one."""
+        places = [n for n, cell in enumerate(self.nb.cells) if cell.cell_type == "code"]
+        for number, place in enumerate(places, 1):
+            cell = self.nb.cells[place]
+            try:
+                problem = self._run_cell(place)
+            except StoppedError as error:
+                problem = str(error)
+            except Exception as error:  # a flood, for example, may have taken all the memory
+                problem = f"{type(error).__name__}: {error}"
+                self.stop()
+            if problem:
+                cell.metadata["problem"] = problem
+            cell.execution_count = number
 
-    def run(self, source: str, seconds: float) -> None:
-        """Run code silently, and wait until it has ended.
+    def _run_cell(self, place: int) -> str:
+        """Run a cell; return its error, or nothing."""
+        seconds = min(self.end - time.monotonic(), self.task["cell_seconds"])
+        if seconds <= 0:
+            raise StoppedError(f"not run: {self.task['seconds']:g} s were over")
+        self.revive()
+        self.met = ""
+        problem = self._execute(place, seconds)
+        self.look()  # what it leaves behind is not the next one's fault
+        self.run("pass", 2 * PATIENCE)  # whether the kernel is still there is this cell's matter
+        if "MemoryError" in problem or "allocate memory" in problem:
+            self.stop()  # what filled it would make the later cells fail as well
+        else:
+            self.ran.append(place)
+        return problem
+
+    def run(self, source: str, seconds: float) -> str:
+        """Run code that is no cell of the notebook; return its error, or nothing."""
+        self.nb.cells.append(nbformat.v4.new_code_cell(source))
+        try:
+            return self._execute(-1, seconds)
+        finally:
+            self.nb.cells.pop()
+
+    def _execute(self, place: int, seconds: float) -> str:
+        """Run a cell of the notebook; return its error, or nothing.
 
         Raises:
-            DiedError: if the kernel dies.
-            Empty: if it takes longer.
+            StoppedError: if it takes too long or shows too much, or the kernel ends.
         """
-        self.begin(None)
-        self.await_reply(self.kc.execute(source, silent=True, store_history=False), seconds)
-
-    def get_message(self, stream: str, timeout: float | None = None) -> dict[str, Any]:
-        """nbval's, in short slices; it gets of what is shown only when a cell is done."""
-        until = time.monotonic() + (timeout or 0)
-        while True:
-            self._read_output(0.0 if stream == "shell" or self.waiting else 0.05)
-            if stream == "iopub" and self.waiting:
-                return self.waiting.popleft()
-            if stream == "shell":
-                with suppress(Empty):
-                    message = self.kc.get_shell_msg(timeout=0.05)
-                    self.reply = message["content"]
-                    if self.cell is not None:  # what it leaves behind is not the next one's fault
-                        self.next_look = 0.0
-                        self._look()
-                    return message
-            self._look()
-            if time.monotonic() > until:
-                raise Empty
-            if not self.is_alive():
-                raise DiedError("the kernel ended in this cell (os._exit, a crash, or killed)")
-
-    def _read_output(self, timeout: float) -> None:
-        until = time.monotonic() + 0.5  # a flood must not keep it from looking
-        with suppress(Empty):
-            while time.monotonic() < until:
-                message = self.kc.get_iopub_msg(timeout=timeout)
-                timeout = 0.0
-                if message["msg_type"] == "status":
-                    self.waiting.append(message)
-                elif self.shows_too_much and self.patience == float("inf"):
-                    self.interrupt()
-                elif self.cell is not None and not self.shows_too_much:
-                    self._show(message)
-
-    def _show(self, message: dict[str, Any]) -> None:
-        """Add to what the cell shows; what is left of it, in the end, must not be too much."""
-        cell = self.client.nb.cells[self.cell]
-        if message["msg_type"] in OUTPUTS:
-            self.client.process_message(message, cell, self.cell)
-            self.size += len(str(message["content"]))
-        if self.size > MAX_OUTPUT:  # backspaces and returns applied?
-            cell.outputs[:] = coalesce_streams(cell.outputs)
-            self.size = len(str(cell.outputs))
-        self.shows_too_much = self.size > MAX_OUTPUT
-
-    def interrupt(self) -> None:
-        self.patience = time.monotonic() + PATIENCE
-        super().interrupt()
-
-    def _look(self) -> None:
-        """Kill the kernel if it exceeds a limit; look less often where looking takes long."""
-        start, why = time.monotonic(), ""
-        if start > self.patience:
-            why = "showed too much" if self.shows_too_much else "ran too long"
-            why += " and did not obey the interrupt"
-        elif self.task["memory"] and start > self.next_look and self.is_alive():
-            why = excess(os.getpid(), self.task["cwd"], self.task["memory"])
-            pause = min(5, max(0.25, 10 * (time.monotonic() - start)))
-            self.next_look = time.monotonic() + pause
+        self.seconds, self.until = seconds, time.monotonic() + seconds
+        self.size, self.reply, why = 0, {}, ""
+        try:
+            self.execute_cell(self.nb.cells[place], place, store_history=place >= 0)
+        except DeadKernelError:
+            why = self.met or "the kernel ended in this cell (os._exit, a crash, or killed)"
+        except CellTimeoutError:
+            why = f"ran longer than {seconds:g} s and did not obey the interrupt"
+        except Exception as error:  # what it shows is not as Jupyter's messages are
+            return f"{type(error).__name__}: {error}"
+        if self.size > MAX_OUTPUT:
+            why = f"showed more than {MAX_OUTPUT >> 20} MiB"
         if why:
             self.stop()
             raise StoppedError(why)
+        if "timed_out" in self.reply:
+            raise StoppedError(f"ran longer than {seconds:g} s")
+        return f"{self.reply['ename']}: {self.reply['evalue']}" if "ename" in self.reply else ""
+
+    def _note(self, execute_reply: dict[str, Any], **_: object) -> None:
+        self.reply = execute_reply["content"]
+
+    @property
+    def iopub_timeout(self) -> float:
+        """How long nbclient waits for what a cell shows when it is done, or is interrupted."""
+        return PATIENCE if time.monotonic() > self.until else READING
+
+    def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> None:
+        """nbclient's; where a cell leaves too much to be seen, its kernel is killed."""
+        # A flood of messages keeps nbclient from looking at the time.
+        is_late = time.monotonic() > self.until + 2 * PATIENCE
+        if msg["msg_type"] != "status":
+            if self.size > MAX_OUTPUT:
+                return
+            self.size += len(str(msg["content"]))
+        super().process_message(msg, cell, cell_index)
+        if self.size > MAX_OUTPUT:
+            cell.outputs = tidy(cell.outputs)
+            self.clear_display_id_mapping(cell_index)  # the outputs have moved
+            self.size = len(str(cell.outputs))
+        if self.size > MAX_OUTPUT or is_late:
+            self.km.provisioner.process.kill()
+
+    def start(self) -> None:
+        """Start a kernel."""
+        self.reset_execution_trackers()
+        self.km = AsyncKernelManager(kernel_spec_manager=ThisPython(), **self.task["sockets"])
+        self.kernel.enter_context(self.setup_kernel(cwd=self.task["cwd"], cleanup_kc=True))
+        # exit() would only stop the kernel's loop a moment later: it means nothing here.
+        self.run("get_ipython().unobserve_all('exit_now')", 30)
 
     def stop(self) -> None:
         """End the kernel and whatever it has started."""
-        if hasattr(self, "km"):
-            for _ in range(5 if psutil else 0):  # some may start others meanwhile
-                family = psutil.Process().children(recursive=True)
-                for process in family:
-                    with suppress(psutil.NoSuchProcess):
-                        process.kill()
-                psutil.wait_procs(family, timeout=1)
-            self.km.shutdown_kernel(now=True)
-            del self.km  # its channels stay: closing them may wait for the kernel's answer
-            self.kc.iopub_channel.socket.close(linger=0)  # but not what floods the memory
+        self._kill()
+        self.kernel.close()
 
+    def _kill(self) -> None:
+        for _ in range(5 if psutil else 0):  # some may start others meanwhile
+            family = psutil.Process().children(recursive=True)
+            for process in family:
+                with suppress(psutil.NoSuchProcess):
+                    process.kill()
+            psutil.wait_procs(family, timeout=1)
 
-class Cell(IPyNbCell):
-    """A cell that notes what became of it, and never ends the run."""
+    def look(self) -> None:
+        """Kill the kernel and whatever it has started if it exceeds a limit."""
+        with self.looking:
+            memory = self.task["memory"]
+            if why := memory and excess(os.getpid(), self.task["cwd"], memory):
+                self.met = why
+                self._kill()
 
-    def runtest(self) -> None:
-        runner = self.parent.runner
-        if problem := runner.problem_of(self, super().runtest):
-            runner.code[self.cell_num].metadata["problem"] = problem
-        runner.code[self.cell_num].execution_count = self.cell_num + 1
+    def watch(self) -> None:
+        while True:
+            start = time.monotonic()
+            self.look()
+            time.sleep(pause_after(start))
 
-
-class Notebook(IPyNbFile):
-    """A notebook all of whose code cells run, whatever comments or tags for nbval they carry."""
-
-    runner: "Runner"
-
-    def setup(self) -> None:
-        self.runner.revive(self)
-
-    def collect(self) -> Iterator[Cell]:
-        options = {"skip": False, "check": False, "check_exception": False}
-        for cell in super().collect():
-            more = {"cell_num": cell.cell_num, "cell": cell.cell, "options": options}
-            yield Cell.from_parent(self, name=cell.name, **more)
-
-    def teardown(self) -> None:
-        self.runner.ask_all(self)
-        self.kernel.stop()
-
-
-class Runner:
-    """The pytest plugin that runs the cells, notes what became of each, and asks the questions."""
-
-    def __init__(self, task: dict[str, Any], folder: Path) -> None:
-        self.task, self.result = task, folder / RESULT
-        self.notebook = nbformat.read(task["notebook"], as_version=4)
-        self.client = NotebookClient(self.notebook)
-        self.client.reset_execution_trackers()
-        cells = enumerate(self.notebook.cells)
-        self.places = [place for place, cell in cells if cell.cell_type == "code"]
-        self.code = [self.notebook.cells[place] for place in self.places]
-        self.end = time.monotonic() + task["seconds"]
-        self.ran: list[int] = []  # the cells that a new kernel has to run again
-        self.again = task["seconds"]  # that this may take in all
-        self.answers: dict[str, np.ndarray] = {}
-        self.asked = "\n\n".join([KERNEL_IMPORTS, *map(inspect.getsource, IN_KERNEL)])
-        self.revivals = 0
-
-    @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_collect_file(
-        self, file_path: Path, parent: pytest.Collector
-    ) -> Iterator[list[pytest.Collector]]:
-        yield
-        notebook = Notebook.from_parent(parent, path=file_path)
-        notebook.runner = self
-        return [notebook]
-
-    def problem_of(self, item: Cell, run: Callable[[], None]) -> str:
-        """Run a cell; what went wrong, or nothing. Whatever happens stays with this cell."""
-        seconds = min(self.end - time.monotonic(), self.task["cell_seconds"])
-        item.config.option.nbval_cell_timeout, notebook = seconds, item.parent
-        if seconds <= 0:
-            return f"not run: {self.task['seconds']:g} s were over"
-        try:
-            self.revive(notebook)
-            notebook.timed_out = False  # the cell before says nothing about this one
-            kernel = notebook.kernel
-            kernel.begin(self.places[item.cell_num])
-            problem = ""
-            try:
-                run()
-            except StoppedError:
-                raise
-            except Exception as error:
-                problem = f"{type(error).__name__}: {error}"
-            reply, shows_too_much = kernel.reply, kernel.shows_too_much
-            try:  # whether the kernel is still there is this cell's matter
-                kernel.run("", 10)
-            except Empty:
-                kernel.stop()
-        except StoppedError as error:
-            return str(error)
-        if shows_too_much:
-            problem = f"showed more than {MAX_OUTPUT >> 20} MiB"
-        elif notebook.timed_out:
-            return f"ran longer than {seconds:g} s"
-        elif not kernel.is_alive():
-            return "the kernel hung after this cell"
-        elif reply.get("ename"):
-            problem = f"{reply['ename']}: {reply['evalue']}".rstrip(": ")
-        if shows_too_much or "MemoryError" in problem or "allocate memory" in problem:
-            kernel.stop()  # what filled it would make the later cells fail as well
-        else:
-            self.ran.append(item.cell_num)
-        return problem
-
-    def revive(self, notebook: Notebook) -> None:
+    def revive(self) -> None:
         """If there is no kernel, start one, and run again what had run."""
-        while not (notebook.kernel and notebook.kernel.is_alive()):
-            if self.revivals > MAX_REVIVALS:
+        while not (self.km and run_sync(self.km.is_alive)()):
+            if self.revivals == MAX_REVIVALS:
                 raise StoppedError("not run: the kernel had died too often")
             self.revivals += 1
-            if notebook.kernel:
-                notebook.kernel.stop()
+            if self.revivals:
+                self.stop()
                 self._clear()
-            notebook.kernel = Kernel(self.task, self.client)
-            for number in list(self.ran):
-                start, seconds = time.monotonic(), min(self.again, self.task["cell_seconds"])
+            self.start()
+            for place in list(self.ran):
+                start, cell = time.monotonic(), self.nb.cells[place]
                 try:
-                    notebook.kernel.run(self.code[number].source, seconds)
-                except (StoppedError, Empty) as error:
-                    self.ran.remove(number)
-                    self.code[number].metadata["problem"] = str(error) or "hung when run again"
-                    notebook.kernel.stop()
+                    self.run(cell.source, min(self.again, self.task["cell_seconds"]))
+                except StoppedError as error:
+                    self.ran.remove(place)
+                    cell.metadata["problem"] = str(error)
+                    self.stop()
                     break
                 finally:
                     spent = time.monotonic() - start
@@ -339,27 +295,23 @@ class Runner:
             with suppress(OSError, RecursionError):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
-    def ask_all(self, notebook: Notebook) -> None:
+    def ask_all(self) -> None:
         """Ask every question, and keep what is known after each of them."""
-        self._write_notebook()
         end = time.monotonic() + ASKING
         for number, question in enumerate(self.task["questions"]):
             left = min(end - time.monotonic(), self.task["cell_seconds"], ASKING / 2)
             try:
                 if left <= 0:
                     raise StoppedError("not asked: the time was over")
-                self._ask(notebook, number, question, left)
+                self._ask(number, question, left)
             except Exception as error:  # whatever the kernel left: the other answers count
-                why = "the answer took too long" if isinstance(error, Empty) else str(error)
-                self.answers[f"{number}/error/"] = np.array(why or "no answer came back")
+                self.answers[f"{number}/error/"] = np.array(str(error) or "no answer came back")
             packed = io.BytesIO()
             np.savez(packed, **self.answers)
             self._write(ANSWERS, packed.getvalue())
 
-    def _ask(
-        self, notebook: Notebook, number: int, question: dict[str, str], seconds: float
-    ) -> None:
-        self.revive(notebook)
+    def _ask(self, number: int, question: dict[str, str], seconds: float) -> None:
+        self.revive()
         file = self.result / f"{number}.npz"
         # In names of its own: the notebook's may hide builtins, and must not change.
         builtins = "__import__('builtins')"
@@ -368,16 +320,11 @@ class Runner:
         scope = f"(lambda scope: [{builtins}.exec({self.asked!r}, scope), "
         scope += f"scope['respond']({arguments})])({{'__name__': 'asked'}})"
         try:
-            notebook.kernel.run(f"{scope};", seconds)
-        except Empty:
-            notebook.kernel.interrupt()
-            with suppress(Empty):
-                notebook.kernel.run("", PATIENCE)
+            problem = self.run(f"{scope};", seconds)
+        except StoppedError as error:
+            problem = str(error)
         if not file.is_file():
-            reply = notebook.kernel.reply
-            if "ename" not in reply:
-                raise Empty
-            raise StoppedError(f"{reply['ename']}: {reply['evalue']}")
+            raise StoppedError(problem)
         with np.load(file, allow_pickle=False) as arrays:
             answers = self.answers | {f"{number}/{name}": arrays[name] for name in arrays}
         file.unlink()
@@ -385,11 +332,11 @@ class Runner:
             raise StoppedError(f"the answers have more than {MAX_ANSWERS >> 20} MiB")
         self.answers = answers
 
-    def _write_notebook(self) -> None:
-        """The notebook as it ran: long text is cut, other things that are too long go."""
+    def write_notebook(self) -> None:
+        """Write the notebook as it ran: long text is cut, other things that are too long go."""
         room = MAX_REPORT
-        for cell in self.code:
-            cell.outputs = coalesce_streams(cell.outputs)
+        for cell in filter(lambda cell: cell.cell_type == "code", self.nb.cells):
+            cell.outputs = tidy(cell.outputs)
             for output in cell.outputs:
                 if len(output.get("text", "")) > MAX_SHOWN:
                     output.text = output.text[:MAX_SHOWN] + "\n(cut here by the grader)\n"
@@ -399,7 +346,7 @@ class Runner:
                         del output.data[kind]
             room -= len(str(cell.outputs))
             cell.outputs = cell.outputs if room > 0 else []
-        self._write(EXECUTED, nbformat.writes(self.notebook).encode("utf-8", "backslashreplace"))
+        self._write(EXECUTED, nbformat.writes(self.nb).encode("utf-8", "backslashreplace"))
 
     def _write(self, name: str, content: bytes) -> None:
         """Write a file of the result, whole."""
@@ -408,16 +355,45 @@ class Runner:
         (self.result / "unfinished").replace(self.result / name)
 
 
+def tidy(outputs: list[NotebookNode]) -> list[NotebookNode]:
+    """Join text that follows on text, and apply its carriage returns and backspaces.
+
+    In linear time, whatever a submission shows.
+    """
+    tidied = []
+    for name, group in groupby(outputs, lambda output: output.get("name", "")):
+        if name:  # only text has one
+            text = "".join(output.text for output in group)
+            lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
+            shown = "\n".join(erased(line) if "\b" in line else line for line in lines)
+            tidied.append(nbformat.v4.new_output("stream", name=name, text=shown))
+        else:
+            tidied += group
+    return tidied
+
+
+def erased(line: str) -> str:
+    """A line without its backspaces and what they erase."""
+    left: list[str] = []
+    for character in line:
+        if character != "\b":
+            left.append(character)
+        elif left:
+            left.pop()
+    return "".join(left)
+
+
 def main(folder: Path) -> None:
     if sys.platform == "linux":  # what a kernel's descendants leave behind stays a descendant
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    task = json.loads((folder / TASK).read_text(encoding="utf-8"))
-    settings = folder / "pytest.ini"
-    settings.write_text("[pytest]\n")
-    options = ["--nbval-lax", "-p", "no:cacheprovider", "-p", "nbval.plugin", "--noconftest"]
-    options += ["-c", str(settings), "--rootdir", str(folder), "-q"]
-    status = pytest.main([*options, task["notebook"]], plugins=[Runner(task, folder)])
-    os._exit(status)  # without waiting for the channels of kernels that are gone
+    runner = Runner(json.loads((folder / TASK).read_text(encoding="utf-8")), folder)
+    threading.Thread(target=runner.watch, daemon=True).start()
+    runner.revive()
+    runner.run_cells()
+    runner.write_notebook()
+    runner.ask_all()
+    runner.stop()
+    os._exit(0)  # without waiting for the channels of kernels that are gone
 
 
 # What follows runs in the kernel, too, which gets the text of these five. Nothing that it returns
