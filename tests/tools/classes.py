@@ -168,6 +168,33 @@ time.sleep(2)""",
         FULL,
         "code cell 2: (started more than 200 processes|ran longer than 3 s)",
     ),
+    "erases, replaces and clears by the million": (
+        with_cell(
+            small_notebook(),
+            "print('\\r' + 'x' * 5_000_000)",
+            "for _ in range(20_000): print('z' * 100 + '\\b' * 100, end='')",
+            """
+from IPython.display import clear_output
+for _ in range(2000): print("y" * 6000), clear_output()""",
+        ),
+        FULL,
+        r"^$",
+    ),
+    "clears for ever": (
+        instead_of_double("""
+from IPython.display import clear_output
+while True: print("y" * 1000), clear_output()"""),
+        WRONG_2,
+        "code cell 4: ran longer than 3 s",
+    ),
+    "one giant picture": (
+        instead_of_double(f"""
+from IPython.display import display
+display({{"image/png": "A" * 11 * 2**20}}, raw=True)
+{DOUBLE}"""),
+        WRONG_2,
+        "code cell 4: showed more than 10 MiB",
+    ),
     "three errors": (three_errors(), [0, 0, 0], "code cell 2: SyntaxError"),
     "empty": ("", [0, 0, 0], "The file is empty"),
     "not JSON": ("{'cells': []}", [0, 0, 0], "not JSON"),

@@ -155,3 +155,11 @@ def test_an_error_tells_its_line_of_the_notebook_unless_that_says_the_same():
     assert errors["f"].startswith("AttributeError: 'NoneType' object has no attribute 'zero_'")
     assert errors["f"].endswith(" (in the line `def f(x): return x.zero_()`)")
     assert errors["g"] == "NotImplementedError: write g"
+
+
+def test_of_text_is_kept_what_a_terminal_shows_in_the_end():
+    parts = ["working\b\b\b\b\b\b\bdone\n10 %\r", "100 %\r\n\bnext"]
+    outputs = [nbformat.v4.new_output("stream", text=part) for part in parts]
+    outputs += [nbformat.v4.new_output("display_data"), nbformat.v4.new_output("stream", text="z")]
+    kept = inside.tidy(outputs)
+    assert [output.get("text") for output in kept] == ["done\n100 %\nnext", None, "z"]
