@@ -347,6 +347,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path, monkeypatch):
         (empty, [], "holds no"),
         (empty, ["--part", "3/2"], "--part must be like 2/10"),
         (empty, ["--assignment", "none.py"], "none.py is not a file"),
+        (SMALL_ASSIGNMENT.parent, ["--gradebook", "no.csv"], r"no\.csv: No such file or directory"),
         (empty, ["--assignment", __file__], "must define NOTEBOOK and QUESTIONS"),
     ]:
         with pytest.raises(SystemExit, match=f"^error: .*{message}"):
@@ -360,6 +361,7 @@ def test_bad_input_ends_with_one_sentence(tmp_path, monkeypatch):
         (["folder"], "--out is missing"),
         (["folder", "--out", "out", "--rubric"], "not allowed with argument submissions"),
         (["folder", "--out", "out", "-n", "0"], "-n must be at least 1, not 0"),
+        (["folder", "--out", "out", "--due", "1.12."], "'1.12.' is not like 2026-12-01T23:59"),
     ],
 )
 def test_the_command_line_says_what_is_missing(arguments, message, monkeypatch, capsys):

@@ -63,7 +63,10 @@ def main() -> None:
             _grade_class(arguments, rubric)
     except Timeout:
         sys.exit(f"error: another run is writing into {arguments.out}.")
-    except (ValueError, OSError, RuntimeError) as error:
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.exit(f"error: {where}{error.strerror or error}")
+    except (ValueError, RuntimeError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("stopped: the same command goes on where it was.")
@@ -84,7 +87,7 @@ def _parse() -> argparse.Namespace:
     add("--out", type=Path, help="where the results go")
     add("--gradebook", type=Path, metavar="FILE.csv", help="of Canvas or Moodle: filled into --out")
     add("--column", help="the assignment's title in a gradebook that holds several")
-    add("--due", type=datetime.fromisoformat, metavar="2026-12-01T23:59", help="in local time")
+    add("--due", type=_time, metavar="2026-12-01T23:59", help="in local time")
     add("--regrade", action="append", default=[], metavar="NAME", help="grade this one again")
     add("--sources", type=Path, metavar="DIR", help="write everybody's code, to compare it")
     add("-n", "--workers", type=int, default=available_cores(), help="default: one a core")
@@ -103,6 +106,13 @@ def _parse() -> argparse.Namespace:
     if arguments.gradebook and not (arguments.submissions and arguments.out):
         parser.error("--gradebook needs the submissions and --out")
     return arguments
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not like 2026-12-01T23:59") from None
 
 
 def _grade_class(arguments: argparse.Namespace, rubric: Rubric) -> None:
