@@ -71,8 +71,8 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Markdown:
     ]
     rule = []
     for _, *values in zip(columns, *texts, strict=True):
-        signs = {text.lstrip("*")[:1] for text in values}
-        numbers = values and signs <= {*"+-\N{MINUS SIGN}0123456789"}
+        signs = {text.lstrip("*")[:1] for text in values if text}
+        numbers = signs and signs <= {*"+-\N{MINUS SIGN}0123456789"}
         rule.append("--:" if numbers else ":--")
     return Markdown("\n".join(f"| {' | '.join(line)} |" for line in [columns, rule, *texts]))
 

@@ -228,12 +228,13 @@ def test_nothing_in_the_network_overlaps():
 
 
 def test_a_table_aligns_numbers_and_escapes_bars():
-    rows = [["a|b", 60_000, "\N{MINUS SIGN}1.5 %", True], ["c", -7, "+3", None]]
+    rows = [["a|b", 60_000, "\N{MINUS SIGN}1.5 %", True], ["c", -7, "", None], ["", "", "+3", ""]]
     assert plotting.table(["name", "images", "change", "x"], rows).data.splitlines() == [
         "| name | images | change | x |",
         "| :-- | --: | --: | :-- |",
         "| a\\|b | 60,000 | \N{MINUS SIGN}1.5 % | True |",
-        "| c | -7 | +3 | None |",
+        "| c | -7 |  | None |",
+        "|  |  | +3 |  |",
     ]
     assert plotting.table(["a", "b"], []).data == "| a | b |\n| :-- | :-- |"
 
