@@ -11,6 +11,7 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -26,6 +27,7 @@ try:
     from utils.plotting import percent
 
     import numpy as np
+    import psutil
     from nbformat import NotebookNode
 except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed here; the README says how to start.")
@@ -120,12 +122,17 @@ def grade_notebook(
         write_task(folder, notebook, rubric, inputs, sockets={}, memory=0, **inside.LIMITS)
         command = [sys.executable, "-P", inside.__file__, str(folder)]
         paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-        own = {"PYTHONPATH": paths, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
+        own = {"PYTHONPATH": paths}
         if data := named_folder():  # the notebook runs in another folder
             own["FASHION_MNIST_ROOT"] = str(data)
-        ran = subprocess.run(command, env=os.environ | own, capture_output=True, text=True)
+        ran = subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True)
+        try:
+            said = ran.communicate()[1].strip().rpartition("\n")[2]
+        finally:  # stopped by the keyboard, too
+            with suppress(psutil.NoSuchProcess):
+                inside.kill_descendants(ran.pid)
+            ran.kill()
         if not (result / inside.ANSWERS).is_file():
-            said = (ran.stderr.strip() or ran.stdout.strip()).rpartition("\n")[2]
             raise ValueError(f"no notebook can run here: {said}")
         executed = read_notebook(result / inside.EXECUTED)
         replies = replies_of(rubric, inputs, (result / inside.ANSWERS).read_bytes(), None, expected)

@@ -180,6 +180,51 @@ for _ in range(2000): print("y" * 6000), clear_output()""",
         FULL,
         r"^$",
     ),
+    "shows thousands at once and starts hundreds": (
+        with_cell(
+            small_notebook(),
+            "for n in range(3000): print(n, flush=True)",
+            "for n in range(3000): display(n)",
+            "h = display(0, display_id='h')\nfor n in range(2000): h.update(n)",
+            "import os\nfor _ in range(250): os.system('true &')",
+            """
+kernel = get_ipython().kernel
+text = {"name": "stdout", "text": ["a", "b"]}
+kernel.session.send(kernel.iopub_socket, "stream", text, parent=kernel.get_parent())""",
+        ),
+        FULL,
+        r"^$|ran longer than 3 s",
+    ),
+    "takes its kernel's voice": (
+        with_cell(small_notebook(), "import sys; sys.stdout = None"),
+        FULL,
+        "code cell 2: the kernel hung after this cell",
+    ),
+    "breaks its kernel's sockets": (
+        with_cell(
+            small_notebook(),
+            """
+import os
+for number in range(3, 300):
+    try: os.set_blocking(number, False), os.write(number, b"no message" * 50)
+    except OSError: pass""",
+        ),
+        FULL,
+        r"no points lost|^$",
+    ),
+    "dies, and each new kernel would": (
+        with_cell(
+            small_notebook(),
+            """
+from pathlib import Path
+startup = Path.home() / ".ipython/profile_default/startup"
+startup.mkdir(parents=True, exist_ok=True)
+(startup / "end.py").write_text("import os; os._exit(0)")""",
+            "import os; os._exit(0)",
+        ),
+        FULL,
+        "code cell 3: the kernel ended",
+    ),
     "clears for ever": (
         instead_of_double("""
 from IPython.display import clear_output

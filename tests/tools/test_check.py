@@ -26,6 +26,7 @@ from parts import FULL
 # What only POSIX has is not there, neither for the check nor for whatever it starts.
 ELSEWHERE = """
 import os, signal, sys
+import psutil  # which uses other modules there
 for name in ("resource", "fcntl", "pwd", "grp", "termios"):
     sys.modules[name] = None
 del os.setsid, os.fork, signal.SIGALRM

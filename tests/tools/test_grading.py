@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import time
 import xml.etree.ElementTree as ET
 
 from tools.grading import classroom
@@ -22,7 +24,7 @@ import nbformat
 import psutil
 import pytest
 from classes import DOUBLE, FULL, LEVEL, PIXEL, SMALL, WRONG_2, instead_of_double
-from made_up import SMALL_ASSIGNMENT, changed, small_notebook
+from made_up import HOSTILE, SMALL_ASSIGNMENT, changed, small_notebook
 
 OPTIONS = ["--assignment", str(SMALL_ASSIGNMENT), "--no-network"]
 
@@ -214,6 +216,35 @@ def test_a_stopped_run_goes_on_and_grades_nothing_twice(three, monkeypatch, caps
     nbformat.write(changed(small_notebook(), "a + b", "a * b"), folder / "d.ipynb")
     call(monkeypatch, folder, "--out", out, "-n", 1, *options)
     assert "3 of 4 graded before" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_nothing_runs_on_when_the_grader_is_killed(tmp_path):
+    nbformat.write(instead_of_double(HOSTILE["endless loop"]), tmp_path / "a.ipynb")
+    command = [sys.executable, "-m", "tools.grading", str(tmp_path), *OPTIONS]
+    with tempfile.TemporaryDirectory() as folder:  # short: names of sockets lie in it
+        process = subprocess.Popen(
+            [*command, "--out", f"{folder}/out"],
+            env=os.environ | {"TMPDIR": folder},
+            stderr=subprocess.DEVNULL,
+        )
+
+        def boxes():
+            running = psutil.process_iter(["cmdline"])
+            return [one for one in running if f"{folder}/grading-" in str(one.info["cmdline"])]
+
+        wait_until(lambda: any("ipykernel" in str(one.info["cmdline"]) for one in boxes()))
+        process.kill()
+        process.wait()
+        wait_until(lambda: not boxes())
+
+
+def wait_until(holds):
+    """Wait for a minute at most."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.2)
 
 
 @pytest.mark.slow

@@ -185,10 +185,8 @@ def _environment(folder: Path, threads: int) -> dict[str, str]:
         **({"FASHION_MNIST_ROOT": str(data)} if data else {}),
         "HOME": str(folder / inside.WORK),
         "TMPDIR": str(folder / inside.WORK),
-        "IPYTHONDIR": str(folder / ".ipython"),
         "JUPYTER_RUNTIME_DIR": str(folder),  # the names of sockets must be short
         "JUPYTER_PLATFORM_DIRS": "1",
-        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "OMP_NUM_THREADS": str(threads),
     }
 

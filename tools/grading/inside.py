@@ -11,6 +11,7 @@ import inspect
 import io
 import json
 import linecache
+import math
 import os
 import shutil
 import subprocess
@@ -20,25 +21,21 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import numpy as np
+import psutil
 from ipykernel.kernelspec import get_kernel_dict
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
-from nbclient.exceptions import CellTimeoutError, DeadKernelError
+from nbclient.exceptions import DeadKernelError
 from nbclient.util import run_sync
 from nbformat import NotebookNode
-
-try:
-    import psutil
-except ImportError:  # a check does without
-    psutil = None
 
 TASK, WORK, RESULT = "task.json", "work", "result"  # in the box's folder
 EXECUTED, ANSWERS = "executed.ipynb", "answers.npz"  # in RESULT
@@ -51,7 +48,6 @@ MAX_PROCESSES = 200
 MAX_FILES = 2**30  # bytes that a submission may leave on disk
 MAX_REVIVALS = 4  # new kernels in place of dead ones
 PATIENCE = 5  # seconds for a cell to obey an interrupt
-READING = 60  # seconds to read what a cell has shown when it is done
 ASKING = 120  # seconds for all the questions, beyond the time for the cells
 PR_SET_CHILD_SUBREAPER = 36  # of <linux/prctl.h>
 
@@ -66,12 +62,13 @@ def excess(pid: int, folder: str, memory: int, times: float = 1) -> str:
     They may use `memory` bytes together, of all limits as many `times`. Pages that forked processes
     share are counted once, files without a name as files, where Linux tells of them.
     """
-    used, disk, unnamed, processes = 0, 0, {}, []
+    used, disk, alive, unnamed, processes = 0, 0, 0, {}, []
     with suppress(psutil.NoSuchProcess):
         processes = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     for process in processes:
         with suppress(psutil.Error, OSError):
-            used += process.memory_info().rss
+            used += (resident := process.memory_info().rss)
+            alive += resident > 0  # nothing is left of one that has ended
             for file in os.scandir(f"/proc/{process.pid}/fd"):
                 with suppress(OSError):
                     found = os.stat(file.path)
@@ -84,14 +81,14 @@ def excess(pid: int, folder: str, memory: int, times: float = 1) -> str:
         disk = 1024 * int(du.stdout.split()[0]) if du.stdout.split() else 0
     if used > times * memory:
         return f"used more than {memory / 2**30:g} GiB of memory"
-    if len(processes) > times * MAX_PROCESSES:
+    if alive > times * MAX_PROCESSES:
         return f"started more than {MAX_PROCESSES} processes"
     if disk + sum(unnamed.values()) > times * MAX_FILES:
         return f"wrote more than {MAX_FILES / 2**30:g} GiB"
     return ""
 
 
-def _own_memory(process: "psutil.Process") -> int:
+def _own_memory(process: psutil.Process) -> int:
     """Bytes of a process; of pages that it shares with others its share, where Linux tells."""
     with suppress(psutil.NoSuchProcess):
         try:
@@ -100,6 +97,16 @@ def _own_memory(process: "psutil.Process") -> int:
             facts = process.memory_info()
         return getattr(facts, "pss", 0) or facts.rss
     return 0
+
+
+def kill_descendants(pid: int) -> None:
+    """Kill whatever a process has started."""
+    for _ in range(5):  # some may start others meanwhile
+        family = psutil.Process(pid).children(recursive=True)
+        for process in family:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(family, timeout=1)
 
 
 def pause_after(start: float) -> float:
@@ -125,20 +132,21 @@ class Runner(NotebookClient):
             nbformat.read(task["notebook"], as_version=4),
             allow_errors=True,
             record_timing=False,
+            store_widget_state=False,
+            timeout_func=lambda cell: max(0.1, self.seconds),
             interrupt_on_timeout=True,
             error_on_timeout={"timed_out": True},
-            raise_on_iopub_timeout=True,
-            shutdown_kernel="immediate",
+            iopub_timeout=PATIENCE,  # to obey, and to show the rest
             startup_timeout=120,
-            timeout_func=lambda cell: self.seconds,
             on_cell_executed=self._note,
         )
-        self.task, self.result, self.kernel = task, folder / RESULT, ExitStack()
+        self.task, self.folder, self.result = task, folder, folder / RESULT
+        self.looking, self.gone = threading.Lock(), []
+        self.until = math.inf  # for what runs now
         self.end = time.monotonic() + task["seconds"]
         self.again = task["seconds"]  # that cells may take that run again
         self.ran: list[int] = []  # the cells that a new kernel has to run again
         self.revivals = -1
-        self.met, self.looking = "", threading.Lock()
         self.answers: dict[str, np.ndarray] = {}
         self.asked = "\n\n".join([KERNEL_IMPORTS, *map(inspect.getsource, IN_KERNEL)])
 
@@ -146,28 +154,21 @@ class Runner(NotebookClient):
         """Run all code cells, whatever happens to one."""
         places = [n for n, cell in enumerate(self.nb.cells) if cell.cell_type == "code"]
         for number, place in enumerate(places, 1):
-            cell = self.nb.cells[place]
             try:
                 problem = self._run_cell(place)
             except StoppedError as error:
                 problem = str(error)
-            except Exception as error:  # a flood, for example, may have taken all the memory
-                problem = f"{type(error).__name__}: {error}"
-                self.stop()
             if problem:
-                cell.metadata["problem"] = problem
-            cell.execution_count = number
+                self.nb.cells[place].metadata["problem"] = problem[:MAX_SHOWN]
+            self.nb.cells[place].execution_count = number
 
     def _run_cell(self, place: int) -> str:
-        """Run a cell; return its error, or nothing."""
+        """Run a cell of the notebook; return its error, or nothing."""
         seconds = min(self.end - time.monotonic(), self.task["cell_seconds"])
         if seconds <= 0:
             raise StoppedError(f"not run: {self.task['seconds']:g} s were over")
         self.revive()
-        self.met = ""
-        problem = self._execute(place, seconds)
-        self.look()  # what it leaves behind is not the next one's fault
-        self.run("pass", 2 * PATIENCE)  # whether the kernel is still there is this cell's matter
+        problem = self._settle(lambda: self._execute(place, seconds, store_history=True))
         if "MemoryError" in problem or "allocate memory" in problem:
             self.stop()  # what filled it would make the later cells fail as well
         else:
@@ -176,122 +177,147 @@ class Runner(NotebookClient):
 
     def run(self, source: str, seconds: float) -> str:
         """Run code that is no cell of the notebook; return its error, or nothing."""
+        return self._settle(lambda: self._execute_aside(source, seconds))
+
+    def _settle(self, execute: Callable[[], dict[str, Any]]) -> str:
+        """Run code, and see what becomes of the kernel; return the code's error, or nothing.
+
+        Raises:
+            StoppedError: if it takes too long or shows too much, or the kernel ends or hangs. Then
+                there is no kernel, unless it has obeyed the interrupt.
+        """
+        self.met = ""
+        try:
+            reply, seconds = execute(), self.seconds
+            late = f"ran longer than {seconds:g} s" if "timed_out" in reply else ""
+            if self.size > MAX_OUTPUT:
+                raise StoppedError(f"showed more than {MAX_OUTPUT >> 20} MiB")
+            self._look()  # what it leaves behind is not the next one's fault
+            if "timed_out" in self._execute_aside("pass", 1 if late else 2 * PATIENCE):
+                raise StoppedError(late or "the kernel hung after this cell")
+        except DeadKernelError:
+            self.stop()
+            why = "the kernel ended in this cell (os._exit, a crash, or killed)"
+            raise StoppedError(self.met or why) from None
+        except Exception as error:  # a flood, for example, may have taken all the memory
+            self.stop()
+            why = str(error) if isinstance(error, StoppedError) else repr(error)
+            raise StoppedError(why) from error
+        if late:
+            raise StoppedError(late)
+        return f"{reply['ename']}: {reply.get('evalue')}" if "ename" in reply else ""
+
+    def _execute_aside(self, source: str, seconds: float) -> dict[str, Any]:
         self.nb.cells.append(nbformat.v4.new_code_cell(source))
         try:
-            return self._execute(-1, seconds)
+            return self._execute(len(self.nb.cells) - 1, seconds, store_history=False)
         finally:
             self.nb.cells.pop()
 
-    def _execute(self, place: int, seconds: float) -> str:
-        """Run a cell of the notebook; return its error, or nothing.
-
-        Raises:
-            StoppedError: if it takes too long or shows too much, or the kernel ends.
-        """
-        self.seconds, self.until = seconds, time.monotonic() + seconds
-        self.size, self.reply, why = 0, {}, ""
+    def _execute(self, place: int, seconds: float, store_history: bool) -> dict[str, Any]:
+        self.seconds, self.size, self.reply = seconds, 0, {}
+        self.until = time.monotonic() + seconds
         try:
-            self.execute_cell(self.nb.cells[place], place, store_history=place >= 0)
-        except DeadKernelError:
-            why = self.met or "the kernel ended in this cell (os._exit, a crash, or killed)"
-        except CellTimeoutError:
-            why = f"ran longer than {seconds:g} s and did not obey the interrupt"
-        except Exception as error:  # what it shows is not as Jupyter's messages are
-            return f"{type(error).__name__}: {error}"
-        if self.size > MAX_OUTPUT:
-            why = f"showed more than {MAX_OUTPUT >> 20} MiB"
-        if why:
-            self.stop()
-            raise StoppedError(why)
-        if "timed_out" in self.reply:
-            raise StoppedError(f"ran longer than {seconds:g} s")
-        return f"{self.reply['ename']}: {self.reply['evalue']}" if "ename" in self.reply else ""
+            self.execute_cell(self.nb.cells[place], place, store_history=store_history)
+        finally:
+            self.until = math.inf
+        return self.reply
 
     def _note(self, execute_reply: dict[str, Any], **_: object) -> None:
         self.reply = execute_reply["content"]
 
-    @property
-    def iopub_timeout(self) -> float:
-        """How long nbclient waits for what a cell shows when it is done, or is interrupted."""
-        return PATIENCE if time.monotonic() > self.until else READING
-
     def process_message(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> None:
         """nbclient's; where a cell leaves too much to be seen, its kernel is killed."""
-        # A flood of messages keeps nbclient from looking at the time.
-        is_late = time.monotonic() > self.until + 2 * PATIENCE
-        if msg["msg_type"] != "status":
+        if msg["msg_type"] == "status":
+            super().process_message(msg, cell, cell_index)
+        elif self.size <= MAX_OUTPUT:
+            with suppress(Exception):  # what is no message of Jupyter's is not shown
+                super().process_message(msg, cell, cell_index)
+                self.size += len(str(msg["content"]))
             if self.size > MAX_OUTPUT:
-                return
-            self.size += len(str(msg["content"]))
-        super().process_message(msg, cell, cell_index)
-        if self.size > MAX_OUTPUT:
-            cell.outputs = tidy(cell.outputs)
-            self.clear_display_id_mapping(cell_index)  # the outputs have moved
-            self.size = len(str(cell.outputs))
-        if self.size > MAX_OUTPUT or is_late:
-            self.km.provisioner.process.kill()
+                cell.outputs = tidy(cell.outputs)
+                self.clear_display_id_mapping(cell_index)  # the outputs have moved
+                self.size = len(str(cell.outputs))
+            if self.size > MAX_OUTPUT:
+                self.km.provisioner.process.kill()
 
     def start(self) -> None:
         """Start a kernel."""
         self.reset_execution_trackers()
-        self.km = AsyncKernelManager(kernel_spec_manager=ThisPython(), **self.task["sockets"])
-        self.kernel.enter_context(self.setup_kernel(cwd=self.task["cwd"], cleanup_kc=True))
+        file = str(self.folder / "kernel.json")
+        how = {"kernel_spec_manager": ThisPython(), "connection_file": file, **self.task["sockets"]}
+        self.km = AsyncKernelManager(**how)
+        self.start_new_kernel(cwd=self.task["cwd"])
+        self.start_new_kernel_client()
+        self.kc.shell_channel.socket.sndtimeo = 1000 * PATIENCE  # ms; a cell may break it
         # exit() would only stop the kernel's loop a moment later: it means nothing here.
-        self.run("get_ipython().unobserve_all('exit_now')", 30)
+        self._execute_aside("get_ipython().unobserve_all('exit_now')", 30)
 
     def stop(self) -> None:
         """End the kernel and whatever it has started."""
-        self._kill()
-        self.kernel.close()
+        kill_descendants(os.getpid())
+        if self.kc:
+            self.kc.iopub_channel.socket.close(linger=0)  # what floods the memory
+        self.gone.append((self.km, self.kc))  # to close their other sockets may never end
+        self.km = self.kc = None
 
-    def _kill(self) -> None:
-        for _ in range(5 if psutil else 0):  # some may start others meanwhile
-            family = psutil.Process().children(recursive=True)
-            for process in family:
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-            psutil.wait_procs(family, timeout=1)
+    def watch(self) -> None:
+        """Look at the kernel for as long as this process lives."""
+        while True:
+            start = time.monotonic()
+            self._look()
+            time.sleep(pause_after(start))
 
-    def look(self) -> None:
+    def _look(self) -> None:
         """Kill the kernel and whatever it has started if it exceeds a limit."""
         with self.looking:
             memory = self.task["memory"]
-            if why := memory and excess(os.getpid(), self.task["cwd"], memory):
+            why = excess(os.getpid(), self.task["cwd"], memory) if memory else ""
+            if time.monotonic() > self.until + 3 * PATIENCE:  # nbclient is busy with a flood
+                why = f"ran longer than {self.seconds:g} s"
+            if why:
                 self.met = why
-                self._kill()
-
-    def watch(self) -> None:
-        while True:
-            start = time.monotonic()
-            self.look()
-            time.sleep(pause_after(start))
+                kill_descendants(os.getpid())
 
     def revive(self) -> None:
-        """If there is no kernel, start one, and run again what had run."""
+        """If there is no kernel, start one, and run again what had run.
+
+        Raises:
+            StoppedError: if kernels have died too often.
+            RuntimeError: if not even the first one can be started.
+        """
         while not (self.km and run_sync(self.km.is_alive)()):
             if self.revivals == MAX_REVIVALS:
                 raise StoppedError("not run: the kernel had died too often")
             self.revivals += 1
-            if self.revivals:
+            if not self.revivals:
+                self.start()
+                return
+            self.stop()
+            self._clear()
+            with suppress(Exception):  # whatever the submission has left: then the next one
+                self.start()
+                self._run_again()
+
+    def _run_again(self) -> None:
+        for place in list(self.ran):
+            start, cell = time.monotonic(), self.nb.cells[place]
+            try:
+                self.run(cell.source, min(self.again, self.task["cell_seconds"]))
+            except StoppedError as error:
+                self.ran.remove(place)
+                cell.metadata["problem"] = str(error)
                 self.stop()
-                self._clear()
-            self.start()
-            for place in list(self.ran):
-                start, cell = time.monotonic(), self.nb.cells[place]
-                try:
-                    self.run(cell.source, min(self.again, self.task["cell_seconds"]))
-                except StoppedError as error:
-                    self.ran.remove(place)
-                    cell.metadata["problem"] = str(error)
-                    self.stop()
-                    break
-                finally:
-                    spent = time.monotonic() - start
-                    self.again, self.end = self.again - spent, self.end + spent
+                return
+            finally:
+                spent = time.monotonic() - start
+                self.again, self.end = self.again - spent, self.end + spent
 
     def _clear(self) -> None:
         """Remove what cells have written: those that run again write it again."""
-        for path in Path(self.task["cwd"]).iterdir():
+        folder = Path(self.task["cwd"])
+        folder.mkdir(exist_ok=True)
+        for path in folder.iterdir():
             with suppress(OSError, RecursionError):
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
@@ -351,7 +377,8 @@ class Runner(NotebookClient):
     def _write(self, name: str, content: bytes) -> None:
         """Write a file of the result, whole."""
         (self.result / "unfinished").unlink(missing_ok=True)  # where a submission put a pipe
-        (self.result / "unfinished").write_bytes(content)
+        with (self.result / "unfinished").open("xb") as file:
+            file.write(content)
         (self.result / "unfinished").replace(self.result / name)
 
 
@@ -388,11 +415,14 @@ def main(folder: Path) -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     runner = Runner(json.loads((folder / TASK).read_text(encoding="utf-8")), folder)
     threading.Thread(target=runner.watch, daemon=True).start()
-    runner.revive()
-    runner.run_cells()
-    runner.write_notebook()
-    runner.ask_all()
-    runner.stop()
+    try:
+        runner.revive()
+        runner.run_cells()
+        with suppress(Exception):  # what cells have shown may be no notebook's
+            runner.write_notebook()
+        runner.ask_all()
+    finally:
+        kill_descendants(os.getpid())
     os._exit(0)  # without waiting for the channels of kernels that are gone
 
 
