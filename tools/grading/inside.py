@@ -193,7 +193,7 @@ class Runner(NotebookClient):
             if self.size > MAX_OUTPUT:
                 raise StoppedError(f"showed more than {MAX_OUTPUT >> 20} MiB")
             self._look()  # what it leaves behind is not the next one's fault
-            if "timed_out" in self._execute_aside("pass", 1 if late else 2 * PATIENCE):
+            if "timed_out" in self._execute_aside("pass", 1 if late else PATIENCE):
                 raise StoppedError(late or "the kernel hung after this cell")
         except DeadKernelError:
             self.stop()
@@ -294,8 +294,8 @@ class Runner(NotebookClient):
                 self.start()
                 return
             self.stop()
-            self._clear()
             with suppress(Exception):  # whatever the submission has left: then the next one
+                self._clear()
                 self.start()
                 self._run_again()
 
