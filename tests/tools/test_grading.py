@@ -89,7 +89,7 @@ def test_every_submission_has_its_row(graded, name):
         ("endless loop", "ran longer than 3 s"),
         ("endless loop that ignores interrupts 🎉", "ran longer than 3 s"),
         # Whichever limit it hits first; a flood of messages also fills the memory.
-        ("endless output", "showed (more than 10 MiB|too much)|MemoryError|used more than 1 GiB"),
+        ("endless output", "(show|us)ed more than 1|MemoryError|the kernel ended"),
         ("memory hunger", "MemoryError|used more than 1 GiB|ran longer than 3 s"),
         ("memory hunger in many processes", "used more than 1 GiB|ran longer than 3 s"),
         (
@@ -229,14 +229,14 @@ def test_nothing_runs_on_when_the_grader_is_killed(tmp_path):
             stderr=subprocess.DEVNULL,
         )
 
-        def boxes():
-            running = psutil.process_iter(["cmdline"])
-            return [one for one in running if f"{folder}/grading-" in str(one.info["cmdline"])]
+        def running():
+            commands = [str(one.info["cmdline"]) for one in psutil.process_iter(["cmdline"])]
+            return [command for command in commands if folder in command]
 
-        wait_until(lambda: any("ipykernel" in str(one.info["cmdline"]) for one in boxes()))
+        wait_until(lambda: any("ipykernel" in command for command in running()))
         process.kill()
         process.wait()
-        wait_until(lambda: not boxes())
+        wait_until(lambda: not running())
 
 
 def wait_until(holds):

@@ -190,9 +190,9 @@ class Runner(NotebookClient):
         try:
             reply, seconds = execute(), self.seconds
             late = f"ran longer than {seconds:g} s" if "timed_out" in reply else ""
-            if self.size > MAX_OUTPUT:
-                raise StoppedError(f"showed more than {MAX_OUTPUT >> 20} MiB")
             self._look()  # what it leaves behind is not the next one's fault
+            if self.met:
+                raise StoppedError(self.met)
             if "timed_out" in self._execute_aside("pass", 1 if late else PATIENCE):
                 raise StoppedError(late or "the kernel hung after this cell")
         except DeadKernelError:
@@ -231,14 +231,17 @@ class Runner(NotebookClient):
         if msg["msg_type"] == "status":
             super().process_message(msg, cell, cell_index)
         elif self.size <= MAX_OUTPUT:
-            with suppress(Exception):  # what is no message of Jupyter's is not shown
-                super().process_message(msg, cell, cell_index)
-                self.size += len(str(msg["content"]))
+            size = len(str(msg["content"]))
+            self.size += size
+            if size <= MAX_OUTPUT:
+                with suppress(Exception):  # what is no message of Jupyter's is not shown
+                    super().process_message(msg, cell, cell_index)
+                    if self.size > MAX_OUTPUT:
+                        cell.outputs = tidy(cell.outputs)
+                        self.clear_display_id_mapping(cell_index)  # the outputs have moved
+                        self.size = len(str(cell.outputs))
             if self.size > MAX_OUTPUT:
-                cell.outputs = tidy(cell.outputs)
-                self.clear_display_id_mapping(cell_index)  # the outputs have moved
-                self.size = len(str(cell.outputs))
-            if self.size > MAX_OUTPUT:
+                self.met = f"showed more than {MAX_OUTPUT >> 20} MiB"
                 self.km.provisioner.process.kill()
 
     def start(self) -> None:
@@ -362,15 +365,11 @@ class Runner(NotebookClient):
         """Write the notebook as it ran: long text is cut, other things that are too long go."""
         room = MAX_REPORT
         for cell in filter(lambda cell: cell.cell_type == "code", self.nb.cells):
-            cell.outputs = tidy(cell.outputs)
-            for output in cell.outputs:
-                if len(output.get("text", "")) > MAX_SHOWN:
-                    output.text = output.text[:MAX_SHOWN] + "\n(cut here by the grader)\n"
-                for kind, value in list(output.get("data", {}).items()):
-                    most = 100 * MAX_SHOWN if kind.startswith("image/") else 10 * MAX_SHOWN
-                    if len(str(value)) > most:
-                        del output.data[kind]
-            room -= len(str(cell.outputs))
+            try:
+                cell.outputs = [cut(output) for output in tidy(cell.outputs)]
+                room -= len(str(cell.outputs))
+            except Exception:  # outputs of no notebook, or the memory that is left does not do
+                cell.outputs = []
             cell.outputs = cell.outputs if room > 0 else []
         self._write(EXECUTED, nbformat.writes(self.nb).encode("utf-8", "backslashreplace"))
 
@@ -399,6 +398,17 @@ def tidy(outputs: list[NotebookNode]) -> list[NotebookNode]:
     return tidied
 
 
+def cut(output: NotebookNode) -> NotebookNode:
+    """An output whose text is cut where it is too long, and which has left out what cannot be."""
+    if len(output.get("text", "")) > MAX_SHOWN:
+        output.text = output.text[:MAX_SHOWN] + "\n(cut here by the grader)\n"
+    for kind, value in list(output.get("data", {}).items()):
+        most = 100 * MAX_SHOWN if kind.startswith("image/") else 10 * MAX_SHOWN
+        if len(str(value)) > most:
+            del output.data[kind]
+    return output
+
+
 def erased(line: str) -> str:
     """A line without its backspaces and what they erase."""
     left: list[str] = []
@@ -418,8 +428,7 @@ def main(folder: Path) -> None:
     try:
         runner.revive()
         runner.run_cells()
-        with suppress(Exception):  # what cells have shown may be no notebook's
-            runner.write_notebook()
+        runner.write_notebook()
         runner.ask_all()
     finally:
         kill_descendants(os.getpid())
