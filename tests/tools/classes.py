@@ -200,18 +200,6 @@ kernel.session.send(kernel.iopub_socket, "stream", text, parent=kernel.get_paren
         FULL,
         "code cell 2: the kernel hung after this cell",
     ),
-    "breaks its kernel's sockets": (
-        with_cell(
-            small_notebook(),
-            """
-import os
-for number in range(3, 300):
-    try: os.set_blocking(number, False), os.write(number, b"no message" * 50)
-    except OSError: pass""",
-        ),
-        FULL,
-        r"no points lost|^$",
-    ),
     "dies, and each new kernel would": (
         with_cell(
             small_notebook(),

@@ -28,7 +28,7 @@ def rows(tmp_path_factory):
         place = folder / ("answers" if name.startswith("wrong answer") else "boxed")
         place.mkdir(exist_ok=True)
         nbformat.write(case.notebook, place / f"{name}.ipynb")
-    options = ["-n", "2", "--no-network", "--cell-seconds", "40"]
+    options = ["-n", "2", "--no-network", "--cell-seconds", "25"]
     for place in folder.iterdir():
         out = tmp_path_factory.mktemp(place.name)
         with pytest.MonkeyPatch.context() as patch:
