@@ -125,7 +125,8 @@ def grade_notebook(
         own = {"PYTHONPATH": paths}
         if data := named_folder():  # the notebook runs in another folder
             own["FASHION_MNIST_ROOT"] = str(data)
-        ran = subprocess.Popen(command, env=os.environ | own, stderr=subprocess.PIPE, text=True)
+        pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+        ran = subprocess.Popen(command, env=os.environ | own, **pipes)
         try:
             said = ran.communicate()[1].strip().rpartition("\n")[2]
         finally:  # stopped by the keyboard, too

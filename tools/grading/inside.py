@@ -195,14 +195,12 @@ class Runner(NotebookClient):
                 raise StoppedError(self.met)
             if "timed_out" in self._execute_aside("pass", 1 if late else PATIENCE):
                 raise StoppedError(late or "the kernel hung after this cell")
-        except DeadKernelError:
-            self.stop()
-            why = "the kernel ended in this cell (os._exit, a crash, or killed)"
-            raise StoppedError(self.met or why) from None
         except Exception as error:  # a flood, for example, may have taken all the memory
             self.stop()
             why = str(error) if isinstance(error, StoppedError) else repr(error)
-            raise StoppedError(why) from error
+            if isinstance(error, DeadKernelError):
+                why = "the kernel ended in this cell (os._exit, a crash, or killed)"
+            raise StoppedError(self.met or why) from error
         if late:
             raise StoppedError(late)
         return f"{reply['ename']}: {reply.get('evalue')}" if "ename" in reply else ""
