@@ -3,7 +3,7 @@
     python -m benchmarks.accuracy --seeds 0 1 2
     python -m benchmarks.accuracy --ingredients --write
 
-The test images are read when a training is done. Runs are kept in build/accuracy.jsonl, with
+The test images are judged when a training is done. Runs are kept in build/accuracy.jsonl, with
 --write in benchmarks/accuracy.jsonl, one line a run: an interrupted command goes on where it was.
 --ingredients measures the ladder from the assignment to the largest network, and the mixer without
 each ingredient. The last line is one JSON object: the accuracies of every network.

@@ -1,4 +1,4 @@
-"""Pytest plugin: the check cells of a notebook show up as `Check 2: Patchify`, not as `Cell 11`.
+"""Pytest plugin: the check cells of a notebook show up as `Check 2: Patchify`, not as `Cell 9`.
 
 It is registered in pyproject.toml, so every run of nbval in this environment has it.
 """

@@ -10,7 +10,7 @@ from nbformat import NotebookNode
 from nbformat.v4 import convert
 from nbformat.validator import NotebookValidationError
 
-MAX_BYTES = 50 * 2**20  # the assignment with all its figures has 1 MiB
+MAX_BYTES = 50 * 2**20  # the assignment with all its figures has 0.6 MiB
 MAX_PARTS = 1_000_000  # objects and lists: a file full of empty ones would fill the memory
 MAX_CELLS = 50_000  # with their outputs: more would take minutes
 # What is no text in any encoding that JSON may have, by its first bytes.

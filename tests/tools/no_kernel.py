@@ -1,4 +1,4 @@
-"""In a box's place: cells and questions run in a fork of this process, without kernel and nbval.
+"""In a box's place: cells and questions run in a fork of this process, without kernel and nbclient.
 
 For what is about answers and not about how they come about; it takes a fraction of the time.
 """

@@ -6,8 +6,8 @@ Whoever grades, a submission earns the same, and sees no token that a variable m
 import os
 import sys
 
-# What stays says where things are and how they are reached, not how Python, pytest, Jupyter or
-# matplotlib behave: variables alone decide whether assertions are checked at all.
+# What stays says where things are and how they are reached, not how Python, Jupyter or matplotlib
+# behave: variables alone decide whether assertions are checked at all.
 KEPT = {
     *("PATH", "HOME", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
     *("THP_MEM_ALLOC_ENABLE", "GOMP_SPINCOUNT", "OMP_WAIT_POLICY"),

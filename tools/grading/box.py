@@ -33,7 +33,7 @@ LEVELS = {
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/etc", "/opt", "/nix", "/sys")
 PRIVATE = 2**28  # bytes of each private memory file system
 MAX_RESULT = {inside.EXECUTED: 2**26, inside.ANSWERS: 2**26}  # bytes
-START = 60  # seconds for a kernel to start
+START = 60  # seconds more, for kernels to start
 SLACK = 1.5  # times the limits that the box looks after by itself
 RELIEF = 10  # seconds that it has to do so
 

@@ -19,7 +19,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -223,11 +223,10 @@ class Class:
         _limit_cpu(MAX_CPU)  # not before: the box would inherit it
         results = [box.read_result(folder, name) for name in (inside.EXECUTED, inside.ANSWERS)]
         executed, replies = notebook, {}
-        try:
+        with suppress(ReadError):
             executed = read_notebook(results[0]) if results[0] else notebook
+        try:
             replies = replies_of(rubric, inputs, results[1], self.model) if results[1] else {}
-        except ReadError:
-            pass
         except AnswerError as error:
             end = end or str(error)
         end = end or "no answer came back" * (not replies)

@@ -216,7 +216,7 @@ def _walls(limits: Limits) -> str:
     network = "network reachable" if limits.network else "no network"
     if not limits.network and limits.level == "none":
         network = "the NETWORK COULD NOT BE CUT OFF here"
-    memory = "a control group" if control_group(limits.memory) else "watching"
+    memory = "watching and a control group" if control_group(limits.memory) else "watching"
     return f"{LEVELS[limits.level]}; {network}; memory limited by {memory}"
 
 

@@ -21,7 +21,7 @@ from tempfile import mkstemp
 
 import yaml
 
-MAX_NOTEBOOK = 50 * 2**20  # bytes; the model answer with all its figures has 1 MiB
+MAX_NOTEBOOK = 50 * 2**20  # bytes; the model answer with all its figures has 0.6 MiB
 MAX_ZIP = 2**30  # bytes of a zip in a class, and of all that it holds
 MAX_MEMBERS = 10_000  # of a zip in a class
 MAX_DEPTH = 3  # of zips in zips
