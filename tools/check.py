@@ -11,7 +11,6 @@ import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -27,7 +26,6 @@ try:
     from utils.plotting import percent
 
     import numpy as np
-    import psutil
     from nbformat import NotebookNode
 except ModuleNotFoundError as missing:
     sys.exit(f"error: {missing.name} is not installed here; the README says how to start.")
@@ -130,9 +128,7 @@ def grade_notebook(
         try:
             said = ran.communicate()[1].strip().rpartition("\n")[2]
         finally:  # stopped by the keyboard, too
-            with suppress(psutil.NoSuchProcess):
-                inside.kill_descendants(ran.pid)
-            ran.kill()
+            inside.kill_tree(ran.pid)
         if not (result / inside.ANSWERS).is_file():
             raise ValueError(f"no notebook can run here: {said}")
         executed = read_notebook(result / inside.EXECUTED)

@@ -378,8 +378,7 @@ for folder in (".", "..", "results", "feedback", "reports"):
 for name in ("json", "numpy", "torch", "nbclient", "psutil", "secrets", "sitecustomize",
              "jupyter_client", "reference", "nbformat", "traceback", "tools", "utils"):
     if not os.path.exists(f"{name}.py"):
-        with open(f"{name}.py", "w") as file: file.write("import os\\nos._exit(0)\\n")
-with open("pytest.ini", "w") as file: file.write("[pytest]\\naddopts = --collect-only\\n")""",
+        with open(f"{name}.py", "w") as file: file.write("import os\\nos._exit(0)\\n")""",
             "links in place of its files": """
 for name in os.listdir("."):
     if name.endswith((".ipynb", ".html", ".txt", ".json")):

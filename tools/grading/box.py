@@ -22,8 +22,6 @@ from pathlib import Path
 from tools.grading import inside
 from utils.data import named_folder
 
-import psutil
-
 REPOSITORY = Path(__file__).resolve().parents[2]
 LEVELS = {
     "bubblewrap": "private disk, own processes",
@@ -172,7 +170,7 @@ def run(folder: Path, limits: Limits, hidden: Collection[Path]) -> str:
     try:
         why = _watch(process, folder, limits)
     finally:
-        kill_tree(process.pid)
+        inside.kill_tree(process.pid)
         process.wait()
     return why or ("" if process.returncode in (0, 1) else f"ended with {process.returncode}")
 
@@ -228,18 +226,6 @@ def read_result(folder: Path, name: str) -> bytes:
             os.close(result)
     except OSError:
         return b""
-
-
-def kill_tree(pid: int) -> None:
-    """Kill a process and all its descendants."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        process.suspend()  # it starts no others meanwhile
-        family = [process, *process.children(recursive=True)]
-        for one in family:
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
-        psutil.wait_procs(family, timeout=5)
 
 
 def remove(folder: Path) -> None:

@@ -79,7 +79,7 @@ class Judging:
     folder: Path
 
     def end(self) -> None:
-        box.kill_tree(self.process.pid)
+        inside.kill_tree(self.process.pid)
         self.process.join()
         box.remove(self.folder)
 

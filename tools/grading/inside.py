@@ -102,11 +102,24 @@ def _own_memory(process: psutil.Process) -> int:
 def kill_descendants(pid: int) -> None:
     """Kill whatever a process has started."""
     for _ in range(5):  # some may start others meanwhile
-        family = psutil.Process(pid).children(recursive=True)
-        for process in family:
-            with suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(family, timeout=1)
+        if not (family := psutil.Process(pid).children(recursive=True)):
+            return
+        _kill(family, 1)
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all its descendants."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.suspend()  # it starts no others meanwhile
+        _kill([process, *process.children(recursive=True)], 5)
+
+
+def _kill(processes: list[psutil.Process], seconds: float) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(processes, timeout=seconds)
 
 
 def pause_after(start: float) -> float:
@@ -229,18 +242,23 @@ class Runner(NotebookClient):
         if msg["msg_type"] == "status":
             super().process_message(msg, cell, cell_index)
         elif self.size <= MAX_OUTPUT:
-            size = len(str(msg["content"]))
-            self.size += size
-            if size <= MAX_OUTPUT:
-                with suppress(Exception):  # what is no message of Jupyter's is not shown
-                    super().process_message(msg, cell, cell_index)
-                    if self.size > MAX_OUTPUT:
-                        cell.outputs = tidy(cell.outputs)
-                        self.clear_display_id_mapping(cell_index)  # the outputs have moved
-                        self.size = len(str(cell.outputs))
+            self._show(msg, cell, cell_index)
             if self.size > MAX_OUTPUT:
                 self.met = f"showed more than {MAX_OUTPUT >> 20} MiB"
                 self.km.provisioner.process.kill()
+
+    def _show(self, msg: dict[str, Any], cell: NotebookNode, cell_index: int) -> None:
+        """Put what a message shows into its cell, and note how much is left to be seen there."""
+        size = len(str(msg["content"]))
+        self.size += size
+        if size > MAX_OUTPUT:
+            return
+        with suppress(Exception):  # what is no message of Jupyter's is not shown
+            super().process_message(msg, cell, cell_index)
+            if self.size > MAX_OUTPUT:
+                cell.outputs = tidy(cell.outputs)
+                self.clear_display_id_mapping(cell_index)  # the outputs have moved
+                self.size = len(str(cell.outputs))
 
     def start(self) -> None:
         """Start a kernel."""
